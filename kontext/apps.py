@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class KontextConfig(AppConfig):
+    name = "kontext"
+    verbose_name = "Kontext"

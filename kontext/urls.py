@@ -1,0 +1,6 @@
+"""The control plane's URLs, app by app."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]
