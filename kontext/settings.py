@@ -10,7 +10,7 @@ from kontext.embedded.addresses import embedded_database_url, embedded_redis_url
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
-INSECURE_SECRET_KEY = "insecure-development-key-never-for-production"
+INSECURE_SECRET_KEY = "insecure-development-key-never-for-production"  # noqa: S105
 
 DEBUG = env.bool("KONTEXT_DEBUG", default=False)
 DATA_DIR = Path(env("KONTEXT_DATA_DIR", default=str(BASE_DIR / ".kontext"))).resolve()
@@ -20,7 +20,7 @@ GATEWAY_URL = env("KONTEXT_GATEWAY_URL", default="http://127.0.0.1:8001").rstrip
 ALLOWED_HOSTS = env.list("KONTEXT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 # Discovery, token calls and forwarded calls may reach loopback and private ranges only when the operator says so.
 ALLOW_PRIVATE_NETWORKS = env.bool("KONTEXT_ALLOW_PRIVATE_NETWORKS", default=False)
-# The root key wraps each organization's data key; see orgs/vault. A file under the data folder is made when neither is set.
+# The root key wraps each organization's data key (orgs/vault). With neither set, a file is made in the data folder.
 ROOT_KEY = env("KONTEXT_ROOT_KEY", default="")
 ROOT_KEY_FILE = env("KONTEXT_ROOT_KEY_FILE", default=str(DATA_DIR / "root.key"))
 
