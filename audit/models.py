@@ -1,0 +1,77 @@
+"""The append-only log. Identifiers and names are copied in, so an event outlives what it names."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from audit.querysets import AuditEventQuerySet
+
+
+class Phase(models.TextChoices):
+    """Where an event stands in a call: two events per invocation, one for a denial, none of it for anything else."""
+
+    NONE = "", "not a call"
+    REQUESTED = "requested", "requested"
+    COMPLETED = "completed", "completed"
+    DENIED = "denied", "denied"
+
+
+class Outcome(models.TextChoices):
+    NONE = "", "pending"
+    OK = "ok", "ok"
+    DENIED = "denied", "denied"
+    ERROR_REMOTE = "error_remote", "failed at the integration"
+    ERROR_PROXY = "error_proxy", "failed in the gateway"
+    ERROR_AUTH = "error_auth", "authentication failed"
+    CANCELLED = "cancelled", "cancelled"
+
+
+class AuditEvent(models.Model):
+    """One immutable record. UPDATE, DELETE and TRUNCATE are refused by triggers in PostgreSQL.
+
+    `call` and `phase` together are unique: a writer that retries after a lost answer adds nothing.
+    `arguments_digest` is hex HMAC-SHA-256 under a key of the organization; `latency_us` is in microseconds.
+    `decision` is the explanation as policy.engine gives it. Nothing here is ever a secret.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization_id = models.UUIDField(null=True, blank=True)
+    type = models.CharField(max_length=64)
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False)
+    call = models.UUIDField(null=True, blank=True)
+    phase = models.CharField(max_length=16, choices=Phase.choices, blank=True, default="")
+    outcome = models.CharField(max_length=16, choices=Outcome.choices, blank=True, default="")
+    user_id = models.UUIDField(null=True, blank=True)
+    user_name = models.CharField(max_length=255, blank=True, default="")
+    application_id = models.UUIDField(null=True, blank=True)
+    application_name = models.CharField(max_length=255, blank=True, default="")
+    integration_id = models.UUIDField(null=True, blank=True)
+    integration = models.CharField(max_length=64, blank=True, default="")
+    capability = models.CharField(max_length=255, blank=True, default="")
+    connection_id = models.UUIDField(null=True, blank=True)
+    account = models.CharField(max_length=255, blank=True, default="")
+    session = models.CharField(max_length=128, blank=True, default="")
+    request_id = models.CharField(max_length=64, blank=True, default="")
+    trace_id = models.CharField(max_length=32, blank=True, default="")
+    source_address = models.GenericIPAddressField(null=True, blank=True)
+    policy_version = models.BigIntegerField(null=True, blank=True)
+    decision = models.JSONField(null=True, blank=True)
+    arguments_digest = models.CharField(max_length=64, blank=True, default="")
+    latency_us = models.BigIntegerField(null=True, blank=True)
+    details = models.JSONField(default=dict, blank=True)
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [models.UniqueConstraint(fields=("call", "phase"), name="audit_event_once_per_phase")]
+        indexes = [
+            models.Index(fields=("organization_id", "-id"), name="audit_event_by_organization"),
+            models.Index(fields=("organization_id", "user_id", "-id"), name="audit_event_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"

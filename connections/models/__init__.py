@@ -1,0 +1,12 @@
+from connections.models.connections import Connection, ConnectSession, Credential
+from connections.models.integrations import ApplicationIntegration, Capability, Integration, OAuthClient
+
+__all__ = [
+    "ApplicationIntegration",
+    "Capability",
+    "ConnectSession",
+    "Connection",
+    "Credential",
+    "Integration",
+    "OAuthClient",
+]

@@ -1,0 +1,135 @@
+"""A user's authenticated link to an integration, its secret, and the short-lived session that makes it."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from connections.models.integrations import Integration
+from connections.querysets import ConnectionQuerySet
+from orgs.ids import uuid7
+from orgs.models import Application, Organization, User
+from orgs.querysets import OrganizationOwnedQuerySet
+
+
+class Connection(models.Model):
+    """One per user and integration; `user` is null for the organization's own (auth mode server_token).
+
+    pending → active → reauthorization_required | revoked | error. `generation` counts stored credentials; a writer
+    that read an older one loses. `refresh_owner` and `refresh_deadline` fence a refresh across processes. Times of use
+    are not kept here: the audit trail has them, and a write per call would cost more than the call.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Waiting for sign-in"
+        ACTIVE = "active", "Active"
+        REAUTHORIZATION_REQUIRED = "reauthorization_required", "Reconnect needed: calls fail"
+        REVOKED = "revoked", "Revoked"
+        ERROR = "error", "Error"
+
+    class Revocation(models.TextChoices):
+        """What became of the credential at the integration after a disconnect."""
+
+        NONE = "", "not asked"
+        PENDING = "pending", "Pending"
+        REVOKED = "revoked", "Revoked"
+        UNSUPPORTED = "unsupported", "The integration has no revocation"
+        FAILED = "failed", "Failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="connections")
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="connections")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, blank=True, related_name="connections")
+    status = models.CharField(max_length=32, choices=Status.choices, default=Status.PENDING)
+    account = models.CharField(max_length=255, blank=True)
+    scopes = ArrayField(models.CharField(max_length=255), default=list, blank=True)
+    issuer = models.CharField(max_length=500, blank=True)
+    generation = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    connected_at = models.DateTimeField(null=True, blank=True)
+    last_refreshed_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=255, blank=True)
+    refresh_owner = models.UUIDField(null=True, blank=True, editable=False)
+    refresh_deadline = models.DateTimeField(null=True, blank=True, editable=False)
+    revocation = models.CharField(max_length=16, choices=Revocation.choices, blank=True, default="")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ConnectionQuerySet["Connection"].as_manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = [
+            models.UniqueConstraint(fields=("organization", "id"), name="connections_connection_in_organization"),
+            models.UniqueConstraint(fields=("user", "integration"), name="connections_connection_once_per_user"),
+            models.UniqueConstraint(
+                fields=("integration",),
+                condition=Q(user__isnull=True),
+                name="connections_connection_once_per_organization",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user or self.organization} at {self.integration}"
+
+
+class Credential(models.Model):
+    """What a connection authenticates with: one ciphertext of orgs.vault, bound to its row and generation.
+
+    The plaintext is JSON: `access_token` and perhaps `refresh_token`, or `key`. It exists only during a request.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="credential")
+    generation = models.PositiveIntegerField()
+    ciphertext = models.BinaryField(editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = OrganizationOwnedQuerySet["Credential"].as_manager()
+
+    def __str__(self) -> str:
+        return f"credential {self.generation} of {self.connection_id}"
+
+    @property
+    def associated_data(self) -> bytes:
+        return credential_binding(self)
+
+
+def credential_binding(credential: Credential) -> bytes:
+    """Return the associated data of a credential's ciphertext: moved to another row, it no longer opens."""
+    return f"credential:{credential.organization_id}:{credential.connection_id}:{credential.generation}".encode()
+
+
+class ConnectSession(models.Model):
+    """A short-lived, single-use errand: this person connects this integration, in the browser that began it.
+
+    Only digests of the link's token and of OAuth's `state` are kept. `code_verifier` is a ciphertext of orgs.vault.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="connect_sessions")
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="connect_sessions")
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    token_digest = models.CharField(max_length=64, unique=True)
+    state_digest = models.CharField(max_length=64, null=True, blank=True, unique=True)
+    browser_digest = models.CharField(max_length=64, blank=True)
+    code_verifier = models.BinaryField(default=bytes, blank=True, editable=False)
+    issuer = models.CharField(max_length=500, blank=True)
+    return_url = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrganizationOwnedQuerySet["ConnectSession"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(token_digest=""), name="connections_connectsession_has_token")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} connects {self.integration}"

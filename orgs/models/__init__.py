@@ -1,0 +1,20 @@
+from orgs.models.applications import Application, Delegation, IssuedToken
+from orgs.models.keys import DataKey, SigningKey
+from orgs.models.organizations import IdentityProvider, Organization, SnapshotVersion
+from orgs.models.people import Group, GroupMembership, Identity, Membership, User
+
+__all__ = [
+    "Application",
+    "DataKey",
+    "Delegation",
+    "Group",
+    "GroupMembership",
+    "Identity",
+    "IdentityProvider",
+    "IssuedToken",
+    "Membership",
+    "Organization",
+    "SigningKey",
+    "SnapshotVersion",
+    "User",
+]
