@@ -1,0 +1,1 @@
+"""Fixtures for every test. The servers are started in tests/plugin.py, before Django is set up."""
