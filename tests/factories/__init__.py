@@ -1,0 +1,30 @@
+"""Rows for tests, with the least that makes them valid. The cast: Acme's Alice, Bob and Carol; Globex's Mallory."""
+
+from tests.factories.cast import Cast, make_cast
+from tests.factories.rows import (
+    allow_integration,
+    make_application,
+    make_capability,
+    make_connection,
+    make_delegation,
+    make_group,
+    make_integration,
+    make_member,
+    make_organization,
+    make_rule,
+)
+
+__all__ = [
+    "Cast",
+    "allow_integration",
+    "make_application",
+    "make_capability",
+    "make_cast",
+    "make_connection",
+    "make_delegation",
+    "make_group",
+    "make_integration",
+    "make_member",
+    "make_organization",
+    "make_rule",
+]

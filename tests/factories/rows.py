@@ -1,0 +1,80 @@
+"""One function a model. Anything not given is unremarkable."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from django.utils import timezone
+
+from connections.models import ApplicationIntegration, Capability, Connection, Integration
+from orgs.models import Application, Delegation, Group, GroupMembership, Membership, Organization, User
+from policy.models import Rule
+
+_numbers = count(1)
+
+
+def make_organization(name: str = "", **fields: Any) -> Organization:
+    number = next(_numbers)
+    slug = fields.pop("slug", "") or f"organization-{number}"
+    return Organization.objects.create(slug=slug, name=name or f"Organization {number}", **fields)
+
+
+def make_member(
+    organization: Organization, name: str = "", *, role: str = Membership.Role.MEMBER, groups: tuple[Group, ...] = ()
+) -> User:
+    number = next(_numbers)
+    name = name or f"Person {number}"
+    email = f"{name.split()[0].lower()}@{organization.slug}.test"
+    is_staff = role in (Membership.Role.OWNER, Membership.Role.ADMIN)
+    user = User.objects.create_user(name=name, email=email, is_staff=is_staff)
+    Membership.objects.create(organization=organization, user=user, role=role)
+    for group in groups:
+        GroupMembership.objects.create(organization=organization, group=group, user=user)
+    return user
+
+
+def make_group(organization: Organization, name: str = "Engineering") -> Group:
+    return Group.objects.create(organization=organization, name=name)
+
+
+def make_application(organization: Organization, name: str = "PR-Bot", **fields: Any) -> Application:
+    defaults = {"client_type": Application.CLIENT_PUBLIC, "redirect_uris": "http://127.0.0.1/callback"}
+    return Application.objects.create(organization=organization, name=name, **{**defaults, **fields})
+
+
+def make_integration(organization: Organization, slug: str = "github", **fields: Any) -> Integration:
+    defaults = {"name": slug.title(), "url": f"https://{slug}.test/mcp", "status": Integration.Status.ACTIVE}
+    return Integration.objects.create(organization=organization, slug=slug, **{**defaults, **fields})
+
+
+def make_capability(integration: Integration, name: str = "create_issue", **fields: Any) -> Capability:
+    return Capability.objects.create(
+        organization=integration.organization, integration=integration, name=name, **fields
+    )
+
+
+def make_connection(integration: Integration, user: User | None, **fields: Any) -> Connection:
+    defaults = {"status": Connection.Status.ACTIVE, "connected_at": timezone.now()}
+    return Connection.objects.create(
+        organization=integration.organization, integration=integration, user=user, **{**defaults, **fields}
+    )
+
+
+def make_delegation(application: Application, user: User, **fields: Any) -> Delegation:
+    return Delegation.objects.create(
+        organization_id=application.organization_id,
+        application=application,
+        user=user,
+        **{"scopes": ["mcp:invoke"], "granted_at": timezone.now(), **fields},
+    )
+
+
+def allow_integration(application: Application, integration: Integration) -> ApplicationIntegration:
+    return ApplicationIntegration.objects.create(
+        organization=integration.organization, application=application, integration=integration
+    )
+
+
+def make_rule(organization: Organization, layer: str, effect: str, **fields: Any) -> Rule:
+    return Rule.objects.create(organization=organization, layer=layer, effect=effect, **fields)
