@@ -10,7 +10,7 @@ def same_organization(*, table: str, column: str, target: str, target_column: st
 
     `target` needs a unique constraint on (organization_id, target_column). A null reference is not checked.
     """
-    name = f"{table}_{column}_same_organization"
+    name = f"{table}_{column}_same_org"
     return RunSQL(
         f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" FOREIGN KEY (organization_id, "{column}") '
         f'REFERENCES "{target}" (organization_id, "{target_column}") DEFERRABLE INITIALLY DEFERRED',
