@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.apps import apps
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Manager
 
 from orgs.vault.box import KEY_BYTES, Key
@@ -61,25 +61,22 @@ def forget_keys() -> None:
         _active.clear()
 
 
-def wrap_new_key(organization_id: UUID, key_id: UUID) -> bytes:
-    """Return a fresh data key, wrapped, to be stored under this id."""
-    return get_root_key().wrap(secrets.token_bytes(KEY_BYTES), _bind(organization_id, key_id))
+def make_data_key(organization_id: UUID, *, version: int) -> DataKey:
+    """Return a fresh, wrapped, unsaved data key."""
+    row = _data_keys().model(organization_id=organization_id, version=version)
+    root = get_root_key()
+    row.root_key_id = root.id
+    row.wrapped_key = root.wrap(secrets.token_bytes(KEY_BYTES), _bind(organization_id, row.id))
+    return row
 
 
 def _get_or_create_active(organization_id: UUID) -> DataKey:
-    rows = _data_keys().filter(organization_id=organization_id, state="active")
-    row = rows.first()
-    if row is not None:
-        return row
-    new = _data_keys().model(organization_id=organization_id, state="active")
-    new.wrapped_key = wrap_new_key(organization_id, new.id)
-    try:
-        with transaction.atomic():
-            new.save(force_insert=True)
-    except IntegrityError:
-        # Another process made the organization's first key at the same moment: use that one.
-        return rows.get()
-    return new
+    newest = _data_keys().filter(organization_id=organization_id).order_by("-version").first()
+    if newest is not None:
+        return newest
+    # Of several processes that get here together one inserts, and all use that row.
+    _data_keys().bulk_create([make_data_key(organization_id, version=1)], ignore_conflicts=True)
+    return _data_keys().get(organization_id=organization_id, version=1)
 
 
 def _data_keys() -> Manager[DataKey]:

@@ -19,7 +19,12 @@ from orgs.vault.errors import VaultError
 
 
 class RootKey(Protocol):
-    """What the vault asks of a root key. A key service (Vault Transit, a cloud KMS) implements the same three."""
+    """What the vault asks of a root key. A key service (Vault Transit, a cloud KMS) implements the same."""
+
+    @property
+    def id(self) -> str:
+        """Name this root key without revealing it: data keys say by which one they were wrapped."""
+        ...
 
     def wrap(self, data_key: bytes, associated_data: bytes) -> bytes: ...
 
@@ -39,6 +44,10 @@ class LocalRootKey:
         self._wrapping = _derive(root, "wrap")
         self._system = _derive(root, "system")
 
+    @property
+    def id(self) -> str:
+        return f"local:{self._wrapping.id}"
+
     def wrap(self, data_key: bytes, associated_data: bytes) -> bytes:
         return seal(self._wrapping, data_key, associated_data)
 
@@ -51,7 +60,7 @@ class LocalRootKey:
         return self._system
 
     def __repr__(self) -> str:
-        return f"LocalRootKey({self._wrapping.id})"
+        return f"LocalRootKey({self.id})"
 
 
 def _derive(root: Key, purpose: str) -> Key:
