@@ -32,7 +32,8 @@ class Application(AbstractApplication):
         PENDING = "pending", "Waiting for approval"
         SUSPENDED = "suspended", "Suspended"
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # The toolkit's key is a number.
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)  # type: ignore[assignment]
     client_id = models.CharField("client ID", max_length=255, unique=True, default=client_id)
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, null=True, blank=True, related_name="applications"
@@ -66,8 +67,8 @@ class Application(AbstractApplication):
     def __str__(self) -> str:
         return self.name or self.client_id
 
-    @property
-    def is_usable(self) -> bool:
+    def is_usable(self, request: Any) -> bool:
+        """Answer the toolkit, which asks before each grant."""
         return self.status == self.Status.ACTIVE
 
     def allows_grant_type(self, *grant_types: str) -> bool:

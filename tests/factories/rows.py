@@ -62,8 +62,9 @@ def make_connection(integration: Integration, user: User | None, **fields: Any) 
 
 
 def make_delegation(application: Application, user: User, **fields: Any) -> Delegation:
+    assert application.organization is not None
     return Delegation.objects.create(
-        organization_id=application.organization_id,
+        organization=application.organization,
         application=application,
         user=user,
         **{"scopes": ["mcp:invoke"], "granted_at": timezone.now(), **fields},
