@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -82,8 +82,11 @@ def request(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    is_complete: Callable[[bytes], bool] = lambda _: False,
 ) -> Response:
     """Send one request and return whatever came back, an error status and a redirect included.
+
+    `is_complete` is shown what has arrived and may end the reading: an event stream need not end by itself.
 
     Raises DestinationRefusedError when the URL or an address behind it may not be reached, ResponseTooLargeError, and
     DestinationUnreachableError for everything that may be different next time (DNS, connection, TLS, time-out).
@@ -94,7 +97,7 @@ def request(
     with _connect(parts, limits) as connection, _describing_failures(url, connection):
         connection.request(method, target, body=body, headers=sent, preload_content=False)
         response = connection.getresponse()
-        received = _read_bounded(response, limits.body_bytes, url)
+        received = _read_bounded(response, limits.body_bytes, is_complete, url)
         return Response(url, response.status, response.headers, received)
 
 
@@ -106,12 +109,16 @@ def post_form(
 
 
 def post_json(
-    url: str, document: Mapping[str, Any], *, headers: Mapping[str, str] | None = None, limits: Limits = DEFAULT_LIMITS
+    url: str,
+    document: Mapping[str, Any],
+    *,
+    headers: Mapping[str, str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    is_complete: Callable[[bytes], bool] = lambda _: False,
 ) -> Response:
-    content = {"Content-Type": "application/json", "Accept": "application/json"}
-    return request(
-        "POST", url, headers={**content, **(headers or {})}, body=json.dumps(document).encode(), limits=limits
-    )
+    content = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
+    body = json.dumps(document).encode()
+    return request("POST", url, headers=content, body=body, limits=limits, is_complete=is_complete)
 
 
 def check_url(url: str) -> SplitResult:
@@ -211,13 +218,18 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def _read_bounded(response: urllib3.response.BaseHTTPResponse, allowed: int, url: str) -> bytes:
-    received = bytearray()
-    for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
+def _read_bounded(
+    response: urllib3.response.BaseHTTPResponse, allowed: int, is_complete: Callable[[bytes], bool], url: str
+) -> bytes:
+    received = b""
+    while not is_complete(received):
+        chunk = response.read1(_CHUNK_BYTES, decode_content=True)
+        if not chunk:
+            break
         received += chunk
         if len(received) > allowed:
             raise ResponseTooLargeError(f"{describe(url)} answered with more than {allowed} bytes")
-    return bytes(received)
+    return received
 
 
 def _dial(host: str, port: int, deadline: float) -> socket.socket:

@@ -35,3 +35,57 @@ class MalformedResponseError(EgressError):
     """The answer is not what the protocol says."""
 
     code = "kontext_integration_response_invalid"
+
+
+class DiscoveryError(ConnectionsError):
+    """The integration's authorization server can't be found, or what it says of itself can't be trusted."""
+
+    code = "kontext_discovery_failed"
+
+
+class RegistrationError(ConnectionsError):
+    """The authorization server did not take Kontext as its client."""
+
+    code = "kontext_client_registration_failed"
+
+
+class TokenRequestError(ConnectionsError):
+    """A token endpoint gave no token. `provider_error` is its error code (RFC 6749 §5.2), made safe to show."""
+
+    code = "kontext_oauth_token_exchange_failed"
+
+    def __init__(self, text: str, *, provider_error: str = "") -> None:
+        super().__init__(text)
+        self.provider_error = provider_error
+
+
+class InvalidGrantError(TokenRequestError):
+    """The grant is over for good: only the person can mend that, by connecting again."""
+
+
+class ClientRejectedError(TokenRequestError):
+    """The server refuses Kontext as a client or the form of its request: an administrator can mend that."""
+
+
+class TokenEndpointUnavailableError(TokenRequestError):
+    """No usable answer: nothing is known about the grant, and nothing is changed."""
+
+
+class RevocationFailedError(TokenRequestError):
+    """The revocation endpoint did not confirm. It is tried again."""
+
+
+class CallbackError(ConnectionsError):
+    """What a browser brought back from an integration can't be trusted or is no longer valid."""
+
+    code = "kontext_connect_callback_invalid"
+
+
+class AuthorizationRefusedError(ConnectionsError):
+    """The person, or the integration for them, declined. `reason` is the error code of RFC 6749 §4.1.2.1."""
+
+    code = "kontext_connect_refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the integration did not grant access ({reason})")
+        self.reason = reason
