@@ -1,0 +1,1 @@
+"""The composition root: settings, URLs, the task queue, the embedded servers and the operators' commands."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote
 
 import environ
 
-from kontext.embedded.addresses import embedded_database_url, embedded_redis_url
+from kontext.embedded.addresses import celery_broker_url, embedded_database_url, embedded_redis_url
+from kontext.environment import hosts_of, read_environment_file
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
-INSECURE_SECRET_KEY = "insecure-development-key-never-for-production"  # noqa: S105
+DATA_DIR = Path(env("KONTEXT_DATA_DIR", default=str(BASE_DIR / ".kontext"))).resolve()
+# What `manage.py up` decided for this data folder (ports, a generated key); real environment variables come first.
+env.ENVIRON = {**read_environment_file(DATA_DIR), **os.environ}
 
 DEBUG = env.bool("KONTEXT_DEBUG", default=False)
-DATA_DIR = Path(env("KONTEXT_DATA_DIR", default=str(BASE_DIR / ".kontext"))).resolve()
+INSECURE_SECRET_KEY = "insecure-development-key-never-for-production"  # noqa: S105
 SECRET_KEY = env("KONTEXT_SECRET_KEY", default=INSECURE_SECRET_KEY)
+if SECRET_KEY == INSECURE_SECRET_KEY and not DEBUG:
+    SECRET_KEY = ""  # Django refuses to serve with an empty key; commands that need none still run
 PUBLIC_URL = env("KONTEXT_PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("KONTEXT_GATEWAY_URL", default="http://127.0.0.1:8001").rstrip("/")
-ALLOWED_HOSTS = env.list("KONTEXT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+ALLOWED_HOSTS = env.list("KONTEXT_ALLOWED_HOSTS", default=hosts_of(PUBLIC_URL))
 # Discovery, token calls and forwarded calls may reach loopback and private ranges only when the operator says so.
 ALLOW_PRIVATE_NETWORKS = env.bool("KONTEXT_ALLOW_PRIVATE_NETWORKS", default=False)
 # The root key wraps each organization's data key (orgs/vault). With neither set, a file is made in the data folder.
@@ -95,7 +101,50 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = Path(env("KONTEXT_STATIC_ROOT", default=str(DATA_DIR / "static")))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 OAUTH2_PROVIDER_APPLICATION_MODEL = "orgs.Application"
+
+# Behind https everything that a browser can be told to insist on follows from the public URL.
+IS_HTTPS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_HTTPS
+SESSION_COOKIE_NAME = "__Host-session" if IS_HTTPS else "kontext_session"
+CSRF_COOKIE_NAME = "__Host-csrf" if IS_HTTPS else "kontext_csrf"
+SESSION_COOKIE_AGE = env.int("KONTEXT_SESSION_SECONDS", default=12 * 3600)
+SECURE_HSTS_SECONDS = env.int("KONTEXT_HSTS_SECONDS", default=365 * 24 * 3600 if IS_HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.bool("KONTEXT_HSTS_SUBDOMAINS", default=IS_HTTPS)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+# The proxy in front must set this header itself and drop what a client sends.
+if env.bool("KONTEXT_TRUST_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CSRF_TRUSTED_ORIGINS = env.list("KONTEXT_TRUSTED_ORIGINS", default=[PUBLIC_URL])
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+
+CELERY_BROKER_URL = celery_broker_url(REDIS_URL)
+CELERY_TASK_DEFAULT_QUEUE = "kontext"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+# A task that a dying worker had begun is given to another one, at the latest after the visibility timeout.
+CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_connect_timeout": 2}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for as long as it takes
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = TIME_ZONE
+# Periodic work by name: {"task": ..., "schedule": seconds, "options": {"expires": seconds}}.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env("KONTEXT_LOG_LEVEL", default="INFO")},
+    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+}

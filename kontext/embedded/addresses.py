@@ -28,3 +28,8 @@ def embedded_database_url(data_dir: Path) -> str:
 
 def embedded_redis_url(data_dir: Path) -> str:
     return f"unix://{socket_folder(data_dir) / 'valkey.sock'}"
+
+
+def celery_broker_url(redis_url: str) -> str:
+    """Return the URL as Celery writes it: a Unix socket is `redis+socket://` there."""
+    return f"redis+socket://{redis_url.removeprefix('unix://')}" if redis_url.startswith("unix://") else redis_url

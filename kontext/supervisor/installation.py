@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kontext.environment import ENVIRONMENT_FILE
 from kontext.supervisor.ports import PortBook
-
-ENVIRONMENT_FILE = "installation.env"
 
 
 @dataclass(frozen=True)
