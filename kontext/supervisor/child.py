@@ -26,6 +26,8 @@ class Child:
     start_timeout: float = 60
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout: float = 10
+    # The others need it, so it ends after them.
+    stops_last: bool = False
     # Set for a program that already arranges to die with its parent.
     is_launched: bool = False
 
