@@ -63,6 +63,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "orgs.http.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -91,6 +92,10 @@ ROOT_URLCONF = "kontext.urls"
 WSGI_APPLICATION = "kontext.wsgi.application"
 AUTH_USER_MODEL = "orgs.User"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "orgs.oauth.hashers.ClientSecretHasher",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
@@ -104,7 +109,56 @@ STATIC_URL = "static/"
 STATIC_ROOT = Path(env("KONTEXT_STATIC_ROOT", default=str(DATA_DIR / "static")))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Counts for rate limits live here; nothing in it is missed when it is lost.
+CACHES = {
+    "default": {
+        "BACKEND": "orgs.cache.ForgivingCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "kontext",
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
+}
+
 OAUTH2_PROVIDER_APPLICATION_MODEL = "orgs.Application"
+OAUTH2_PROVIDER = {
+    "OAUTH2_SERVER_CLASS": "orgs.oauth.server.Server",
+    "OAUTH2_VALIDATOR_CLASS": "orgs.oauth.validator.Validator",
+    "SCOPES_BACKEND_CLASS": "orgs.oauth.scopes.Scopes",
+    "RESOURCE_SERVER_TOKEN_RESOURCE_VALIDATOR": "orgs.oauth.resources.is_request_allowed",
+    "CLIENT_SECRET_HASHER": "kontext_secret",
+    "SCOPES": {
+        "mcp:invoke": "Use integrations for you, within the rules",
+        "management:all": "Manage your organization in Kontext, as far as you may yourself",
+        "openid": "Know who you are",
+        "email": "See your e-mail address",
+        "profile": "See your name",
+        "offline_access": "Go on while you are away, until you stop it",
+    },
+    "DEFAULT_SCOPES": ["mcp:invoke"],
+    "OIDC_ENABLED": True,
+    "OIDC_ISS_ENDPOINT": PUBLIC_URL,
+    "AUTHORIZATION_CODE_EXPIRE_SECONDS": 60,
+    "ACCESS_TOKEN_EXPIRE_SECONDS": 600,
+    "ID_TOKEN_EXPIRE_SECONDS": 600,
+    # Counted from the last refresh: an application that isn't used for a month has to ask again.
+    "REFRESH_TOKEN_EXPIRE_SECONDS": 30 * 24 * 3600,
+    "ROTATE_REFRESH_TOKEN": True,
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "PKCE_REQUIRED": True,
+    # http is for loopback alone: orgs.models.Application says so itself.
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
+    # RFC 9700, all of it.
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+    "COMPLIANT_BCP_RFC9700_REFRESH_TOKEN": True,
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME": True,
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
+}
 
 # Behind https everything that a browser can be told to insist on follows from the public URL.
 IS_HTTPS = PUBLIC_URL.startswith("https://")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from oauth2_provider.models import AbstractApplication
@@ -12,6 +13,7 @@ from oauth2_provider.models import AbstractApplication
 from orgs.ids import client_id, uuid7
 from orgs.models.organizations import Organization
 from orgs.models.people import User
+from orgs.oauth.redirects import find_redirect_uri_problem, is_redirect_uri_registered
 from orgs.querysets import ApplicationQuerySet, DelegationQuerySet, IssuedTokenQuerySet
 
 
@@ -67,9 +69,23 @@ class Application(AbstractApplication):
     def __str__(self) -> str:
         return self.name or self.client_id
 
+    @property
+    def is_active(self) -> bool:
+        return self.status == self.Status.ACTIVE and self.organization is not None and self.organization.is_active
+
     def is_usable(self, request: Any) -> bool:
-        """Answer the toolkit, which asks before each grant."""
-        return self.status == self.Status.ACTIVE
+        """Answer the toolkit, which asks before each request.
+
+        A pending application may come to the consent page, where it is told to wait; tokens need `is_active`.
+        """
+        return self.status != self.Status.SUSPENDED
+
+    def get_allowed_schemes(self) -> list[str]:
+        """Answer the toolkit; http is for this machine's own addresses alone (see `clean`)."""
+        return ["https", "http"]
+
+    def redirect_uri_allowed(self, uri: str) -> bool:
+        return is_redirect_uri_registered(uri, self.redirect_uris.split())
 
     def allows_grant_type(self, *grant_types: str) -> bool:
         """Answer the toolkit, which asks with its own spelling (`authorization-code`)."""
@@ -82,6 +98,11 @@ class Application(AbstractApplication):
         self.authorization_grant_type = self.GRANT_AUTHORIZATION_CODE
         if not {"authorization_code"} & set(self.grant_types):
             self.authorization_grant_type = self.GRANT_CLIENT_CREDENTIALS
+        problems = {uri: find_redirect_uri_problem(uri) for uri in self.redirect_uris.split()}
+        if any(problems.values()):
+            raise ValidationError(
+                {"redirect_uris": [f"{uri[:200]} {problem}" for uri, problem in problems.items() if problem]}
+            )
         super().clean()
 
     def get_absolute_url(self) -> str:

@@ -44,6 +44,10 @@ class Organization(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_active(self) -> bool:
+        return self.status == self.Status.ACTIVE
+
 
 class IdentityProvider(models.Model):
     """Where the people of an organization sign in: any OpenID Connect provider, by issuer.

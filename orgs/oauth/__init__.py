@@ -1,0 +1,1 @@
+"""The authorization server: applications get tokens here. django-oauth-toolkit's views and hooks, strictly set."""

@@ -1,0 +1,26 @@
+"""Which scopes an application may ask for at all; consent, resource and policy narrow them further."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oauth2_provider.scopes import SettingsScopes
+
+from orgs.models import Application
+from orgs.oauth.resources import MANAGEMENT_SCOPE
+
+
+class Scopes(SettingsScopes):  # type: ignore[misc]
+    """An application that registered itself can't manage, and neither can one without a person behind it."""
+
+    def get_available_scopes(
+        self, application: Application | None = None, request: Any = None, *args: Any, **kwargs: Any
+    ) -> list[str]:
+        scopes: list[str] = super().get_available_scopes(application, request, *args, **kwargs)
+        if application is None:
+            return scopes
+        if getattr(request, "grant_type", None) == "client_credentials":
+            return ["mcp:invoke"]
+        if application.registration_source != Application.RegistrationSource.MANUAL:
+            return [scope for scope in scopes if scope != MANAGEMENT_SCOPE]
+        return scopes
