@@ -50,9 +50,11 @@ def get_metadata() -> dict[str, Any]:
     grants = ["authorization_code", "refresh_token", "client_credentials", *get_grant_types()]
     return {
         "issuer": settings.PUBLIC_URL,
+        "authorization_endpoint": _url("authorize"),
         "token_endpoint": _url("token"),
         "revocation_endpoint": _url("revoke"),
         "introspection_endpoint": _url("introspect"),
+        "registration_endpoint": _url("register"),
         "jwks_uri": _url("jwks"),
         "scopes_supported": list(settings.OAUTH2_PROVIDER["SCOPES"]),
         "response_types_supported": ["code"],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from oauth2_provider.scopes import SettingsScopes
 
 from orgs.models import Application
@@ -24,3 +26,8 @@ class Scopes(SettingsScopes):  # type: ignore[misc]
         if application.registration_source != Application.RegistrationSource.MANUAL:
             return [scope for scope in scopes if scope != MANAGEMENT_SCOPE]
         return scopes
+
+
+def describe_scopes(scopes: Iterable[str]) -> list[str]:
+    """Return what each scope means to the person who is asked for it."""
+    return [settings.OAUTH2_PROVIDER["SCOPES"][scope] for scope in scopes]

@@ -3,10 +3,14 @@
 from django.urls import path
 
 from orgs.oauth import metadata, views
+from orgs.oauth.authorize import AuthorizeView
+from orgs.oauth.registration import RegisterView
 
 app_name = "oauth2_provider"
 
 urlpatterns = [
+    path("oauth2/authorize", AuthorizeView.as_view(), name="authorize"),
+    path("oauth2/register", RegisterView.as_view(), name="register"),
     path("oauth2/token", views.TokenView.as_view(), name="token"),
     path("oauth2/revoke", views.RevokeView.as_view(), name="revoke"),
     path("oauth2/introspect", views.IntrospectView.as_view(), name="introspect"),
