@@ -133,7 +133,7 @@ def _read_redirect_uris(metadata: dict[str, Any]) -> list[str]:
 
 def _read_grant_types(metadata: dict[str, Any]) -> list[str]:
     grants = metadata.get("grant_types", ["authorization_code"])
-    if not isinstance(grants, list) or "authorization_code" not in grants or not set(grants) <= set(_GRANTS):
+    if not isinstance(grants, list) or "authorization_code" not in grants or any(g not in _GRANTS for g in grants):
         raise _invalid("grant_types must hold authorization_code, and may hold refresh_token: no other grants.")
     if metadata.get("response_types", ["code"]) != ["code"]:
         raise _invalid('response_types must be ["code"].')

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.test import Client
+from oauth2_provider.models import get_grant_model
 
 from audit.models import AuditEvent
-from oauth2_provider.models import get_grant_model
 from orgs.models import Application, Delegation, IssuedToken
 from tests.factories import Cast, make_application
 from tests.orgs.oauth.conftest import GITHUB, REDIRECT_URI, OAuth, Proof, get_claims, get_parameters
