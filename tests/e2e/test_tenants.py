@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import models
 from django.test import Client
 
 from orgs.models import User
+from tests.e2e.tenancy.commands import ABOUT_THE_INSTALLATION, command_lines, our_commands
 from tests.e2e.tenancy.everything import MARK, fingerprint, identifiers, make_everything, make_mallory, owned_models
 from tests.e2e.tenancy.routes import Route, all_routes, fill
 
@@ -135,3 +139,15 @@ def _bodies(acme: Rows) -> list[dict[str, Any]]:
         camel = word.split("_")[0] + "".join(part.title() for part in word.split("_")[1:])
         named |= {word: str(row.pk), f"{word}_id": str(row.pk), f"{camel}Id": str(row.pk), camel: str(row.pk)}
     return [{}, named]
+
+
+@pytest.mark.parametrize("name", sorted(set(our_commands()) - ABOUT_THE_INSTALLATION))
+def test_command_for_another_organization_finds_nothing(name: str, acme: Rows, mallory: User) -> None:
+    before = fingerprint()
+    for line in command_lines(name, "globex", acme):
+        output = io.StringIO()
+        with contextlib.suppress(CommandError, SystemExit):
+            call_command(name, *line, stdout=output, stderr=output)
+        leaked = [word for word in (MARK, *identifiers(acme)) if word in output.getvalue() and word not in line]
+        assert not leaked, f"manage.py {name} {' '.join(line)} shows {leaked}"
+    assert fingerprint() == before
