@@ -8,11 +8,14 @@ class ConnectionsConfig(AppConfig):
 
     def ready(self) -> None:
         from connections.consent import allow_requested_integrations, get_abilities
+        from connections.outbound import send
         from connections.resources import find_gateway_resource
         from orgs.oauth.consent import register_abilities_provider
         from orgs.oauth.resources import register_resource_finder
+        from orgs.outbound import register_transport
         from orgs.signals import application_claimed
 
+        register_transport(send)
         register_resource_finder(find_gateway_resource)
         register_abilities_provider(get_abilities)
         application_claimed.connect(allow_requested_integrations, dispatch_uid="connections.allow_requested")

@@ -91,7 +91,14 @@ TEMPLATES = [
 ROOT_URLCONF = "kontext.urls"
 WSGI_APPLICATION = "kontext.wsgi.application"
 AUTH_USER_MODEL = "orgs.User"
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+# Passwords are for local administrators. The second backend only finds the person of a session again.
+AUTHENTICATION_BACKENDS = ["orgs.local_login.LimitedModelBackend", "django.contrib.auth.backends.ModelBackend"]
+SOCIAL_AUTH_PIPELINE = [
+    "orgs.sso.pipeline.find_person",
+    "orgs.sso.pipeline.check_domain",
+    "orgs.sso.pipeline.check_not_suspended",
+    "orgs.sso.pipeline.save_person",
+]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "orgs.oauth.hashers.ClientSecretHasher",

@@ -29,3 +29,7 @@ class LastOwnerError(OrgsError):
     """An organization can't be left without an active owner or administrator."""
 
     code = "kontext_last_owner"
+
+
+class TooManyGroupsError(OrgsError):
+    """An identity provider names more groups for one person than can be meant."""

@@ -1,0 +1,39 @@
+"""How this floor reaches the outside: through the bounded, address-checked client that the floor above provides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class OutboundError(Exception):
+    """The other side may not be reached, could not be reached, or answered with too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundResponse:
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Transport(Protocol):
+    """Sends one request and follows no redirect. Raises OutboundError."""
+
+    def __call__(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None
+    ) -> OutboundResponse: ...
+
+
+_transports: list[Transport] = []
+
+
+def register_transport(transport: Transport) -> None:
+    _transports[:] = [transport]
+
+
+def send(method: str, url: str, *, headers: Mapping[str, str], body: bytes | None) -> OutboundResponse:
+    if not _transports:
+        raise OutboundError("there is no way to the outside: no floor above has registered one")
+    return _transports[0](method, url, headers=headers, body=body)
