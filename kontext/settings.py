@@ -199,7 +199,11 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
 # Periodic work by name: {"task": ..., "schedule": seconds, "options": {"expires": seconds}}.
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "rotate-signing-keys": {"task": "orgs.rotate_signing_keys", "schedule": 30 * 24 * 3600.0},
+    "delete-expired-tokens": {"task": "orgs.delete_expired_tokens", "schedule": 3600.0},
+    "delete-unclaimed-applications": {"task": "orgs.delete_unclaimed_applications", "schedule": 3600.0},
+}
 
 LOGGING = {
     "version": 1,

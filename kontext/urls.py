@@ -8,6 +8,7 @@ from kontext.health import healthz
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
+    path("", include("orgs.urls")),
     path("", include("orgs.oauth.urls")),
     path("", include("orgs.sso.urls")),
 ]

@@ -5,34 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from django.conf import settings
-from django.core.cache import cache
 from django.test import Client
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from orgs.models import Application, User
-from orgs.oauth.keys import forget_signing_key
 from tests.factories import Cast, make_cast
 
 REDIRECT_URI = "http://127.0.0.1/callback"
 GITHUB = f"{settings.GATEWAY_URL}/mcp/github"
 Answer = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def _fresh_memory() -> Iterator[None]:
-    """Keys and counts of another test's database must not be used."""
-    forget_signing_key()
-    cache.clear()
-    yield
-    forget_signing_key()
 
 
 @pytest.fixture

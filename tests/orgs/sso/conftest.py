@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.core.cache import cache
 from django.test import Client
 
 from orgs.models import IdentityProvider, Organization
@@ -65,11 +64,6 @@ def openid_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenID
         yield provider
     finally:
         process.stop()
-
-
-@pytest.fixture(autouse=True)
-def _fresh_counts() -> None:
-    cache.clear()
 
 
 @pytest.fixture

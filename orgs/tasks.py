@@ -1,0 +1,35 @@
+"""Periodic work of this floor. Each task may run twice, or late, without harm."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from celery import shared_task
+from django.core.management import call_command
+from django.utils import timezone
+from social_django.models import Association, Nonce
+
+from orgs.models import IssuedToken
+from orgs.oauth.registration import delete_unclaimed_applications
+from orgs.services.rotate_signing_keys import rotate_signing_keys
+
+
+@shared_task(name="orgs.rotate_signing_keys", ignore_result=True)
+def rotate_keys() -> None:
+    rotate_signing_keys()
+
+
+@shared_task(name="orgs.delete_expired_tokens", ignore_result=True)
+def delete_expired_tokens() -> None:
+    """Delete what no longer verifies anyway: codes, tokens, sessions, and sign-ins that were never completed."""
+    call_command("cleartokens")
+    call_command("clearsessions")
+    yesterday = timezone.now() - dt.timedelta(days=1)
+    IssuedToken.objects.filter(expires_at__lt=yesterday).delete()
+    Nonce.objects.filter(timestamp__lt=yesterday.timestamp()).delete()
+    Association.objects.filter(issued__lt=yesterday.timestamp()).delete()
+
+
+@shared_task(name="orgs.delete_unclaimed_applications", ignore_result=True)
+def delete_unclaimed() -> None:
+    delete_unclaimed_applications()
