@@ -45,14 +45,13 @@ class ForgivingCache(RedisCache):
     def has_key(self, key: Any, version: int | None = None) -> bool:
         return bool(self._call("has_key", key, version=version))
 
-    def clear(self) -> bool:
+    def clear(self) -> None:
         """Forget our own keys alone: Django's way would empty the database that Celery's queue shares."""
         self._local.clear()
         with contextlib.suppress(RedisConnectionError, RedisTimeoutError, OSError):
             client = self._cache.get_client(None, write=True)
             for key in client.scan_iter(match=f"{self.key_prefix}:*"):
                 client.delete(key)
-        return True
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         if time.monotonic() >= self._away_until:

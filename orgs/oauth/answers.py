@@ -8,11 +8,12 @@ from functools import wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 
 from orgs.oauth.clients import INVALID_CLIENT
 from orgs.oauth.errors import OAuthError
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 DESCRIPTIONS = {
     "invalid_client": INVALID_CLIENT,
@@ -63,7 +64,7 @@ def readable_anywhere(view: View) -> View:
     """Let pages of any origin call this (CORS). Safe because nothing here looks at cookies."""
 
     @wraps(view)
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = HttpResponse(status=204) if request.method == "OPTIONS" else view(request, *args, **kwargs)
         response["Access-Control-Allow-Origin"] = "*"
         if request.method == "OPTIONS":

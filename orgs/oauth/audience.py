@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from oauthlib.common import Request
 from oauthlib.oauth2.rfc6749 import errors
 
 from orgs.models import User
@@ -12,7 +12,7 @@ from orgs.oauth.resources import IDENTITY_SCOPES, Resource, find_resource, get_d
 
 
 def choose_resource(
-    request: Request, *, granted: Sequence[str] | None, user: User | None
+    request: Any, *, granted: Sequence[str] | None, user: User | None
 ) -> tuple[Resource, tuple[str, ...]]:
     """Return the resource and scopes of the access token asked for, or raise invalid_target.
 
@@ -28,8 +28,8 @@ def choose_resource(
     return resource, scopes
 
 
-def _choose_url(request: Request, granted: Sequence[str] | None) -> str:
-    requested = [value for key, value in request.decoded_body if key == "resource"]
+def _choose_url(request: Any, granted: Sequence[str] | None) -> str:
+    requested: list[str] = [value for key, value in request.decoded_body if key == "resource"]
     default = get_default_resource(request.scopes)
     allowed = granted or ([default] if default else [])
     if granted is not None and not set(requested) <= set(allowed):
@@ -42,5 +42,5 @@ def _choose_url(request: Request, granted: Sequence[str] | None) -> str:
     return candidates[0]
 
 
-def _invalid_target(request: Request, description: str) -> errors.CustomOAuth2Error:
+def _invalid_target(request: Any, description: str) -> errors.CustomOAuth2Error:
     return errors.CustomOAuth2Error(error="invalid_target", description=description, request=request)

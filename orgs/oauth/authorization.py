@@ -135,7 +135,7 @@ def _validate(request: HttpRequest, core: OAuthLibCore) -> tuple[list[str], dict
         if not redirect_uri:
             raise UnknownClientError from None
         description = error.description or "The request is not valid."
-        raise RefusedError(error.error, description, redirect_uri=redirect_uri, state=error.state) from None
+        raise RefusedError(str(error.error), description, redirect_uri=redirect_uri, state=error.state) from None
     return scopes, credentials
 
 

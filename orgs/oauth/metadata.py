@@ -70,7 +70,7 @@ def get_metadata() -> dict[str, Any]:
 
 
 def _url(name: str) -> str:
-    return settings.PUBLIC_URL + reverse(f"oauth2_provider:{name}")
+    return f"{settings.PUBLIC_URL}{reverse(f'oauth2_provider:{name}')}"
 
 
 def _publish(document: dict[str, Any]) -> HttpResponse:

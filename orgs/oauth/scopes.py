@@ -12,7 +12,7 @@ from orgs.models import Application
 from orgs.oauth.resources import MANAGEMENT_SCOPE
 
 
-class Scopes(SettingsScopes):  # type: ignore[misc]
+class Scopes(SettingsScopes):
     """An application that registered itself can't manage, and neither can one without a person behind it."""
 
     def get_available_scopes(

@@ -18,7 +18,7 @@ from oauthlib.openid.connect.core.grant_types import AuthorizationCodeGrant, Ref
 from orgs.oauth.tokens import generate_refresh_token, sign_access_token
 
 
-class _BearerToken(BearerToken):  # type: ignore[misc]
+class _BearerToken(BearerToken):
     """Signs what the validator prepared, with a refresh token only for applications that may use one."""
 
     def create_token(self, request: Request, refresh_token: bool = False, **kwargs: Any) -> Any:
@@ -26,7 +26,7 @@ class _BearerToken(BearerToken):  # type: ignore[misc]
         return super().create_token(request, refresh_token=wanted, **kwargs)
 
 
-class Server(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint):  # type: ignore[misc]
+class Server(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint):
     """Authorization code with PKCE (S256 only), refresh and client credentials, with OpenID Connect's ID token."""
 
     def __init__(self, request_validator: Any, token_expires_in: int, **kwargs: Any) -> None:

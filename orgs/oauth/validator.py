@@ -13,7 +13,6 @@ from oauth2_provider.models import (
     get_refresh_token_model,
 )
 from oauth2_provider.oauth2_validators import OAuth2Validator
-from oauthlib.common import Request
 
 from audit.services.record import record_event
 from audit.types import EventType
@@ -24,10 +23,11 @@ from orgs.oauth.tokens import LIFETIME, AccessToken, get_checksum, make_access_t
 from orgs.services.end_tokens import end_token_family
 
 Grant = get_grant_model()
+Request = Any  # oauthlib.common.Request: it carries parameters, and what validation found out, as attributes
 RefreshToken = get_refresh_token_model()
 
 
-class Validator(OAuth2Validator):  # type: ignore[misc]
+class Validator(OAuth2Validator):
     """Every method here runs inside one transaction a token request (orgs.oauth.views.TokenView)."""
 
     # Who the client is
@@ -40,7 +40,8 @@ class Validator(OAuth2Validator):  # type: ignore[misc]
         return client.is_active and client.client_type == Application.CLIENT_CONFIDENTIAL
 
     def authenticate_client_id(self, client_id: str, request: Request, *args: Any, **kwargs: Any) -> bool:
-        return super().authenticate_client_id(client_id, request, *args, **kwargs) and request.client.is_active
+        known = super().authenticate_client_id(client_id, request, *args, **kwargs)
+        return bool(known and request.client.is_active)
 
     def validate_grant_type(
         self, client_id: str, grant_type: str, client: Application, request: Request, *args: Any, **kwargs: Any
@@ -105,14 +106,15 @@ class Validator(OAuth2Validator):  # type: ignore[misc]
         resource, scopes = choose_resource(request, granted=granted, user=user)
         request.resource = [resource.url]
         request.scopes = list(scopes)
-        request.prepared_token = make_access_token(
+        prepared = make_access_token(
             application=request.client,
             organization=request.client.organization,
             user=user,
             resource=resource.url,
             scopes=scopes,
         )
-        return request.prepared_token
+        request.prepared_token = prepared
+        return prepared
 
     def _save_bearer_token(self, token: dict[str, Any], request: Request, *args: Any, **kwargs: Any) -> None:
         request.token_family = None

@@ -34,7 +34,7 @@ REQUESTS = Limit("token-requests", uses=6000)
 
 
 @method_decorator([readable_anywhere, csrf_exempt, sensitive_post_parameters()], name="dispatch")
-class MachineView(OAuthLibMixin, View):  # type: ignore[misc]
+class MachineView(OAuthLibMixin, View):
     """A form POST by an application. Subclasses answer in `respond`, or raise OAuthError."""
 
     http_method_names = ["post"]

@@ -17,7 +17,7 @@ def rotate_application_secret(*, application: Application, actor: Actor | None =
     """
     if application.client_type != Application.CLIENT_CONFIDENTIAL:
         raise ValidationError({"client_type": ["A public application has no secret."]})
-    secret = generate_client_secret()
+    secret: str = generate_client_secret()
     with transaction.atomic():
         application.client_secret = secret
         application.save(update_fields=["client_secret", "hash_client_secret", "updated"])

@@ -33,6 +33,7 @@ class OrganizationBackend(OpenIdConnectAuth[HttpResponse]):
     USE_BASIC_AUTH = True
 
     def __init__(self, request: HttpRequest, provider: IdentityProvider, *, login_hint: str = "") -> None:
+        self.http_request = request
         self.provider = provider
         self.name = f"oidc-{provider.pk}"
         self._settings = {
@@ -84,9 +85,9 @@ class OrganizationBackend(OpenIdConnectAuth[HttpResponse]):
     def do_auth(self, access_token: str, *args: Any, **kwargs: Any) -> Any:
         """Run our pipeline (settings.SOCIAL_AUTH_PIPELINE) on what the provider said, and return the person."""
         response = {**(self.id_token or {}), **(self.user_data(access_token) or {})}
-        return self.run_authentication(self.strategy.request, strategy=self.strategy, backend=self, response=response)
+        return self.run_authentication(self.http_request, strategy=self.strategy, backend=self, response=response)
 
-    def request(  # type: ignore[override]
+    def request(
         self,
         url: str,
         *,

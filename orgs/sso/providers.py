@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from orgs.models import IdentityProvider
+from orgs.querysets import OrganizationOwnedQuerySet
 
 
 def find_provider_for_email(email: str) -> IdentityProvider | None:
@@ -13,11 +16,11 @@ def find_provider_for_email(email: str) -> IdentityProvider | None:
     return _usable().filter(email_domains__contains=[domain]).order_by("created_at").first()
 
 
-def find_usable_provider(provider_id: object) -> IdentityProvider | None:
+def find_usable_provider(provider_id: UUID) -> IdentityProvider | None:
     return _usable().filter(pk=provider_id).first()
 
 
-def _usable():  # type: ignore[no-untyped-def]
+def _usable() -> OrganizationOwnedQuerySet[IdentityProvider]:
     return IdentityProvider.objects.select_related("organization").filter(
         is_enabled=True, organization__status="active"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -88,7 +89,8 @@ def test_issue_with_wrong_secret_is_refused_and_recorded(oauth: OAuth, robot: Ap
 def test_issue_to_public_application_is_refused(oauth: OAuth, cast: Cast) -> None:
     public = make_application(cast.acme, grant_types=["client_credentials"], client_secret="")
     allow_integration(public, cast.github)
-    for form in ({}, {"client_secret": ""}, {"client_secret": "x"}):
+    forms: list[dict[str, Any]] = [{}, {"client_secret": ""}, {"client_secret": "x"}]
+    for form in forms:
         status, answer = oauth.post_token(
             grant_type="client_credentials", resource=GITHUB, client_id=public.client_id, **form
         )

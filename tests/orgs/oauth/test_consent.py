@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -71,13 +73,13 @@ def test_anything_new_is_asked_again(oauth: OAuth, cast: Cast, change: str) -> N
     oauth.authorize(cast.pr_bot)
     if change == "user":
         oauth.sign_in(cast.bob)
-    changed = {
+    changes: dict[str, dict[str, Any]] = {
         "redirect host": {"redirect_uri": "https://app.test/callback"},
         "scope": {"scope": "mcp:invoke profile"},
         "resource": {"resource": GITHUB.replace("github", "linear")},
         "prompt": {"prompt": "consent"},
-    }.get(change, {})
-    url = oauth.get_authorize_url(other if change == "application" else cast.pr_bot, **changed)
+    }
+    url = oauth.get_authorize_url(other if change == "application" else cast.pr_bot, **changes.get(change, {}))
 
     page = oauth.browser.get(url)
 
