@@ -1,0 +1,109 @@
+"""Stacked bars over days, worked out on the server: the template only writes the rectangles down."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 520, 180
+_LEFT, _TOP, _BOTTOM = 30, 16, 22
+_SERIES = 5
+OTHERS = "Others"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One application's share of one day, in the units of the SVG's view box."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    series: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    label: str
+    x: float
+    total: int
+    total_y: float
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    y: float
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarChart:
+    title: str
+    names: tuple[str, ...]
+    days: tuple[Day, ...]
+    blocks: tuple[Block, ...]
+    lines: tuple[Line, ...]
+    total: int
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = _LEFT
+
+    @property
+    def legend(self) -> list[tuple[int, str]]:
+        return list(enumerate(self.names, start=1))
+
+
+def make_bar_chart(title: str, days: Sequence[dt.date], counts: Mapping[str, Sequence[int]]) -> BarChart:
+    """Lay out `counts` (a number a day, by name). Beyond four names the smallest are summed as "Others"."""
+    series = _limit(counts, len(days))
+    totals = [sum(values[index] for values in series.values()) for index in range(len(days))]
+    top = _round_up(max(totals, default=0))
+    step = (WIDTH - _LEFT) / max(len(days), 1)
+    made_days, blocks = [], []
+    for index, day in enumerate(days):
+        x = _LEFT + index * step
+        column = {name: values[index] for name, values in series.items()}
+        blocks += _stack(day, column, round(x + step * 0.2, 1), round(step * 0.6, 1), top)
+        y = round(_y(totals[index], top) - 5, 1)
+        made_days.append(Day(_label(day), round(x + step / 2, 1), totals[index], y, tuple(column.values())))
+    lines = tuple(Line(_y(value, top), value) for value in (0, top // 2, top))
+    return BarChart(title, tuple(series), tuple(made_days), tuple(blocks), lines, sum(totals))
+
+
+def _limit(counts: Mapping[str, Sequence[int]], length: int) -> dict[str, list[int]]:
+    ranked = sorted(counts.items(), key=lambda item: (-sum(item[1]), item[0]))
+    kept = {name: list(values) for name, values in ranked[: _SERIES - 1]}
+    rest = [values for _, values in ranked[_SERIES - 1 :]]
+    if rest:
+        kept[OTHERS] = [sum(values[index] for values in rest) for index in range(length)]
+    return kept
+
+
+def _stack(day: dt.date, column: Mapping[str, int], x: float, width: float, top: int) -> list[Block]:
+    blocks, below = [], 0
+    for series, (name, count) in enumerate(column.items(), start=1):
+        if count:
+            upper, lower = _y(below + count, top), _y(below, top)
+            words = f"{name}, {_label(day)}: {count}"
+            blocks.append(Block(x, upper, width, round(max(lower - upper - 1, 1), 1), series, words))
+            below += count
+    return blocks
+
+
+def _y(value: int, top: int) -> float:
+    return round(HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * value / top, 1)
+
+
+def _round_up(value: int) -> int:
+    """Return the next even 1, 2, 4, 6, 8 or 10 times a power of ten, so that the middle line has a whole number."""
+    power = 1
+    while value > 10 * power:
+        power *= 10
+    return next(step * power for step in (2, 4, 6, 8, 10) if value <= step * power)
+
+
+def _label(day: dt.date) -> str:
+    return f"{day:%a} {day.day}"
