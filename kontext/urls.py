@@ -4,11 +4,18 @@ from django.contrib import admin
 from django.urls import include, path
 
 from kontext.health import healthz
+from kontext.styleguide import styleguide
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
+    path("styleguide/", styleguide, name="styleguide"),
     path("admin/", admin.site.urls),
     path("", include("orgs.urls")),
     path("", include("orgs.oauth.urls")),
     path("", include("orgs.sso.urls")),
 ]
+
+handler400 = "kontext.error_pages.bad_request"
+handler403 = "kontext.error_pages.forbidden"
+handler404 = "kontext.error_pages.not_found"
+handler500 = "kontext.error_pages.server_error"
