@@ -1,0 +1,1 @@
+"""People, their identities, what they are in an organization, and the groups that rules refer to."""

@@ -1,0 +1,30 @@
+"""What an app's admin.py needs. See docs/architecture.md for how the parts work together."""
+
+from orgs.administration.access import READERS, WRITERS, Access, get_access, narrow
+from orgs.administration.actions import get_change_url, get_permitted, object_action
+from orgs.administration.forms import OrganizationForm, WriteOnlySecretField
+from orgs.administration.models import (
+    OrganizationModelAdmin,
+    OrganizationStackedInline,
+    OrganizationTabularInline,
+    get_events_url,
+)
+from orgs.administration.scope import ScopedRelatedFilter
+
+__all__ = [
+    "READERS",
+    "WRITERS",
+    "Access",
+    "OrganizationForm",
+    "OrganizationModelAdmin",
+    "OrganizationStackedInline",
+    "OrganizationTabularInline",
+    "ScopedRelatedFilter",
+    "WriteOnlySecretField",
+    "get_access",
+    "get_change_url",
+    "get_events_url",
+    "get_permitted",
+    "narrow",
+    "object_action",
+]
