@@ -39,6 +39,7 @@ def set_identity_provider(
     domains = sorted({domain.strip().lower().removeprefix("@") for domain in email_domains if domain.strip()})
     row = provider or IdentityProvider(organization=organization)
     _check_issuer(issuer)
+    _check_secret(row, issuer, client_secret)
     _check_domains(domains, row)
     row.name, row.issuer, row.client_id, row.email_domains = name, issuer, client_id, domains
     row.scopes, row.group_claim, row.is_enabled = _with_openid(scopes), group_claim, is_enabled
@@ -75,6 +76,12 @@ def _check_issuer(issuer: str) -> None:
     schemes = ("https", "http") if settings.ALLOW_PRIVATE_NETWORKS else ("https",)
     if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValidationError({"issuer": "The issuer must be an https URL without query, fragment or user name."})
+
+
+def _check_secret(row: IdentityProvider, issuer: str, client_secret: str | None) -> None:
+    if client_secret is None and row.client_secret and issuer != row.issuer:
+        problem = "Enter the client secret again: the former one is never sent to another issuer."
+        raise ValidationError({"client_secret": problem})
 
 
 def _check_domains(domains: list[str], row: IdentityProvider) -> None:

@@ -19,9 +19,13 @@ from social_django.utils import load_strategy
 from orgs.models import IdentityProvider
 from orgs.outbound import OutboundError, send
 from orgs.services.set_identity_provider import open_client_secret
-from orgs.sso.errors import IssuerMismatchError
+from orgs.sso.errors import IssuerMismatchError, MisconfiguredError
+from orgs.vault import VaultError
 
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+_DEFAULT_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
 
 
 class OrganizationBackend(OpenIdConnectAuth[HttpResponse]):
@@ -38,7 +42,7 @@ class OrganizationBackend(OpenIdConnectAuth[HttpResponse]):
         self.name = f"oidc-{provider.pk}"
         self._settings = {
             "KEY": provider.client_id,
-            "SECRET": open_client_secret(provider),
+            "SECRET": _open_secret(provider),
             "OIDC_ENDPOINT": provider.issuer,
             "SCOPE": provider.scopes.split(),
             "IGNORE_DEFAULT_SCOPE": True,
@@ -62,6 +66,15 @@ class OrganizationBackend(OpenIdConnectAuth[HttpResponse]):
 
     def oidc_config_url(self) -> str:
         return f"{self.provider.issuer.rstrip('/')}/.well-known/openid-configuration"
+
+    def get_jwks_keys(self) -> list[dict[str, Any]]:
+        """Return the signing keys, each with its algorithm: social-auth takes a key without one for RS256."""
+        keys = (key for key in super().get_jwks_keys() if key.get("use", "sig") == "sig")
+        return [
+            {"alg": _DEFAULT_ALGORITHMS.get(str(key.get("crv")), "RS256"), **key}
+            for key in keys
+            if key.get("kty") != "oct"
+        ]
 
     def process_error(self, data: Any, *, stage: Any = "callback") -> None:
         """Refuse an answer of another issuer before anything in it is used, an error included (RFC 9207)."""
@@ -119,6 +132,13 @@ class OrganizationBackend(OpenIdConnectAuth[HttpResponse]):
         is_promised = bool(self.oidc_config().get("authorization_response_iss_parameter_supported"))
         if named != self.provider.issuer and (named is not None or is_promised):
             raise IssuerMismatchError("the answer came from another issuer than the one sign-in was begun at")
+
+
+def _open_secret(provider: IdentityProvider) -> str:
+    try:
+        return open_client_secret(provider)
+    except VaultError as error:
+        raise MisconfiguredError("the stored client secret can't be opened: enter it again") from error
 
 
 def _encode(

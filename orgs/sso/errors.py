@@ -7,8 +7,8 @@ class SignInRefusedError(Exception):
     reason = "refused"
 
 
-class ProviderUnavailableError(SignInRefusedError):
-    reason = "provider_unavailable"
+class MisconfiguredError(SignInRefusedError):
+    reason = "misconfigured"
 
 
 class SuspendedError(SignInRefusedError):

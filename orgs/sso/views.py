@@ -37,9 +37,8 @@ def begin(request: HttpRequest, provider_id: UUID) -> HttpResponse:
     if record_use(STARTS, address) or find_wait(FAILURES, address):
         return _explain(request, provider, "too_many_attempts", status=429)
     request.session[_next_key(provider)] = _get_safe_next(request)
-    backend = OrganizationBackend(request, provider, login_hint=request.GET.get("email", "")[:254])
     try:
-        return backend.start()
+        return OrganizationBackend(request, provider, login_hint=request.GET.get("email", "")[:254]).start()
     except (SignInRefusedError, SocialAuthBaseException) as error:
         return _refuse(request, provider, _get_reason(error), status=502)
 

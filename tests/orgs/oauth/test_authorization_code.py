@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import Client
 from oauth2_provider.models import get_grant_model
 
@@ -196,6 +198,26 @@ def test_redeem_twice_is_refused_and_ends_what_the_first_got(oauth: OAuth, cast:
     assert IssuedToken.objects.get().revoked_at is not None
     assert oauth.refresh(cast.pr_bot, first["refresh_token"])[0] == 400
     assert AuditEvent.objects.get(type="token.revoked", details__reason="code_replay")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_redeem_at_the_same_moment_yields_one_token_at_most(oauth: OAuth, cast: Cast) -> None:
+    proof = Proof()
+    code = oauth.get_code(cast.pr_bot, proof)
+    statuses: list[int] = []
+
+    def redeem() -> None:
+        statuses.append(oauth.redeem(cast.pr_bot, code, proof)[0])
+        connection.close()
+
+    threads = [threading.Thread(target=redeem) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200, 400, 400, 400]
+    assert IssuedToken.objects.count() == 1
+    assert IssuedToken.objects.filter(revoked_at=None).count() == 0  # a code that came twice is worth nothing
 
 
 def test_redeem_after_the_code_expired_is_refused(oauth: OAuth, cast: Cast) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.test import Client
 
 from audit.models import AuditEvent
@@ -320,6 +321,38 @@ def test_client_secret_is_sealed_and_bound_to_its_issuer(acme_sso: IdentityProvi
     acme_sso.issuer = "https://evil.test"
     with pytest.raises(VaultError):
         open_client_secret(acme_sso)
+
+
+def test_changed_issuer_never_gets_the_former_secret(browser: Browser, acme_sso: IdentityProvider) -> None:
+    given: dict[str, Any] = {"organization": acme_sso.organization, "name": "Acme SSO", "client_id": "kontext"}
+    with pytest.raises(ValidationError) as refused:
+        set_identity_provider(**given, issuer="https://evil.test", provider=acme_sso)
+    assert "client_secret" in refused.value.message_dict
+    # And when a row is changed behind the service's back, the secret does not open.
+    IdentityProvider.objects.update(issuer=f"{acme_sso.issuer}/")
+    response = browser.begin(acme_sso)
+    assert response.status_code == 502
+    assert "enter its client secret again" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"issuer": "javascript:alert(1)"}, "issuer"),
+        ({"issuer": "https://idp.test/?x=1"}, "issuer"),
+        ({"issuer": "https://u:p@idp.test"}, "issuer"),
+        ({"issuer": "https://[bad"}, "issuer"),
+        ({"email_domains": ["not a domain"]}, "email_domains"),
+        ({"email_domains": ["ACME.test"]}, "email_domains"),
+        ({"name": ""}, "name"),
+        ({"client_id": ""}, "client_id"),
+    ],
+)
+def test_unacceptable_provider_is_refused(acme_sso: IdentityProvider, fields: dict[str, Any], field: str) -> None:
+    given = {"name": "Other", "issuer": "https://idp.test", "client_id": "x", **fields}
+    with pytest.raises(ValidationError) as refused:
+        set_identity_provider(organization=make_organization(), **given)
+    assert field in refused.value.message_dict
 
 
 @pytest.mark.parametrize("email", ["bob@acme.test", " BOB@ACME.TEST "])
