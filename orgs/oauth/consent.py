@@ -11,14 +11,30 @@ from orgs.oauth.resources import Resource
 
 
 @dataclass(frozen=True, slots=True)
+class AbilityGroup:
+    verb: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Abilities:
-    """What could be done at one integration, by what it does there. Names are capabilities' titles."""
+    """What could be done at one integration, by what it does there. Names are capabilities' titles.
+
+    `account` is whose account is used there, `connection` what to say where that isn't known.
+    """
 
     integration: str
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     destroys: tuple[str, ...] = ()
     account: str = ""
+    connection: str = ""
+
+    @property
+    def groups(self) -> list[AbilityGroup]:
+        """Return what there is to show, the most harmful last."""
+        groups = (("Read", self.reads), ("Change", self.writes), ("Destroy", self.destroys))
+        return [AbilityGroup(verb, names) for verb, names in groups if names]
 
 
 class AbilitiesProvider(Protocol):
