@@ -95,13 +95,10 @@ def read_authorization_request(
     )
 
 
-def refuse_without_login(request: HttpRequest, core: OAuthLibCore) -> RefusedError:
-    """Return OpenID Connect's answer to prompt=none when nobody is signed in."""
+def refuse_silently(request: HttpRequest, core: OAuthLibCore, code: str, description: str) -> RefusedError:
+    """Return OpenID Connect's answer to prompt=none where a page would have to be shown first."""
     _, credentials = _validate(request, core)
-    description = "Nobody is signed in."
-    return RefusedError(
-        "login_required", description, redirect_uri=credentials["redirect_uri"], state=credentials["state"]
-    )
+    return RefusedError(code, description, redirect_uri=credentials["redirect_uri"], state=credentials["state"])
 
 
 def get_error_url(redirect_uri: str, *, code: str, description: str, state: str | None) -> str:

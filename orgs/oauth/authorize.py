@@ -21,6 +21,7 @@ from oauth2_provider.views.mixins import OAuthLibMixin
 
 from audit.services.record import record_event
 from audit.types import EventType
+from orgs.access import explain_no_membership
 from orgs.errors import AlreadyClaimedError
 from orgs.http import get_request_id, make_actor
 from orgs.models import Application, Membership, Organization
@@ -29,7 +30,7 @@ from orgs.oauth.authorization import (
     RefusedError,
     UnknownClientError,
     read_authorization_request,
-    refuse_without_login,
+    refuse_silently,
 )
 from orgs.oauth.consent import get_abilities
 from orgs.oauth.redirects import LOOPBACK_HOSTS
@@ -64,10 +65,13 @@ class AuthorizeView(OAuthLibMixin, View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         if not request.user.is_authenticated:
-            raise refuse_without_login(request, self.get_oauthlib_core())
+            raise refuse_silently(request, self.get_oauthlib_core(), "login_required", "Nobody is signed in.")
         membership = get_current_membership(request)
+        if membership is None and request.GET.get("prompt") == "none":
+            problem = "The user has to choose an organization first."
+            raise refuse_silently(request, self.get_oauthlib_core(), "interaction_required", problem)
         if membership is None:
-            return _explain(request, "no_organization", status=403)
+            return explain_no_membership(request)
         asked = self._read(request, membership)
         waiting = _find_obstacle(asked)
         if waiting:
@@ -81,7 +85,7 @@ class AuthorizeView(OAuthLibMixin, View):
     def post(self, request: HttpRequest) -> HttpResponse:
         membership = get_current_membership(request)
         if membership is None:
-            return _explain(request, "no_organization", status=403)
+            return explain_no_membership(request)
         asked = self._read(request, membership)
         if request.POST.get("decision") != "allow":
             _record_refusal(asked)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from oauth2_provider.models import get_grant_model, get_refresh_token_model
 
 from audit.models import AuditEvent
-from orgs.models import Application, Delegation, IssuedToken
+from orgs.models import Application, Delegation, IssuedToken, Membership
 from orgs.services.revoke_delegation import revoke_delegation
 from tests.factories import Cast, allow_integration, make_application, make_connection, make_integration
 from tests.orgs.oauth.conftest import GITHUB, OAuth, get_parameters
@@ -167,3 +167,17 @@ def test_person_without_organization_is_told_to_choose(oauth: OAuth, cast: Cast)
     response = oauth.browser.get(oauth.get_authorize_url(cast.pr_bot))
     assert response.status_code == 403
     assert response["X-Request-ID"] in response.content.decode()
+    silent = oauth.browser.get(oauth.get_authorize_url(cast.pr_bot, prompt="none"))
+    assert get_parameters(silent)["error"] == "interaction_required"
+
+
+def test_person_in_two_organizations_consents_in_the_one_they_chose(oauth: OAuth, cast: Cast) -> None:
+    Membership.objects.create(organization=cast.globex, user=cast.alice)
+    url = oauth.get_authorize_url(cast.pr_bot)
+    page = oauth.browser.get(url)
+    assert "Which organization?" in page.content.decode()
+
+    oauth.browser.post("/organization/", {"organization": str(cast.globex.pk), "next": url})
+    assert oauth.browser.get(url).status_code == 400
+    oauth.browser.post("/organization/", {"organization": str(cast.acme.pk), "next": url})
+    assert "code" in get_parameters(oauth.authorize(cast.pr_bot))
