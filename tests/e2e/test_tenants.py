@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import pytest
@@ -20,13 +21,13 @@ from tests.e2e.tenancy.everything import MARK, fingerprint, identifiers, make_ev
 from tests.e2e.tenancy.routes import Route, all_routes, fill
 
 ROUTES = all_routes()
-WITH_PARAMETERS = [route for route in ROUTES if route.parameters]
-WITHOUT_PARAMETERS = [route for route in ROUTES if not route.parameters]
+WITH_IDENTIFIER = [route for route in ROUTES if route.has_identifier]
+WITHOUT_IDENTIFIER = [route for route in ROUTES if not route.has_identifier]
 # Ends Mallory's own session: walked last, if at all, and about nobody's data.
 ENDS_SESSION = re.compile(r"log-?out|sign-?out")
 
 # Where people sign in, which anyone may try: it says which provider and whose, and nothing more.
-SIGN_IN = [route for route in WITH_PARAMETERS if route.template.startswith("/sso/{provider_id}/")]
+SIGN_IN = [route for route in WITH_IDENTIFIER if route.template.startswith("/sso/{provider_id}/")]
 
 Rows = dict[str, models.Model]
 
@@ -52,7 +53,7 @@ def test_make_everything_covers_every_owned_model(acme: Rows) -> None:
     assert {model._meta.label for model in owned_models()} <= set(acme)
 
 
-@pytest.mark.parametrize("route", [route for route in WITH_PARAMETERS if route not in SIGN_IN], ids=str)
+@pytest.mark.parametrize("route", [route for route in WITH_IDENTIFIER if route not in SIGN_IN], ids=str)
 def test_address_with_foreign_identifier_is_not_found(route: Route, acme: Rows, browser: Client) -> None:
     before = fingerprint()
     for address in fill(route, acme):
@@ -63,26 +64,26 @@ def test_address_with_foreign_identifier_is_not_found(route: Route, acme: Rows, 
     assert fingerprint() == before
 
 
-@pytest.mark.parametrize("route", WITHOUT_PARAMETERS, ids=str)
+@pytest.mark.parametrize("route", WITHOUT_IDENTIFIER, ids=str)
 def test_page_shows_nothing_of_another_organization(route: Route, acme: Rows, browser: Client) -> None:
     if ENDS_SESSION.search(route.template):
         pytest.skip("ends the session, shows nobody's data")
-    for query in _queries(acme):
-        response = browser.get(route.template, query)
+    for address, query in product(fill(route, acme), _queries(acme)):
+        response = browser.get(address, query)
         assert response.status_code < 500, f"GET {route} {query}: {response.status_code}"
         _assert_no_trace(response, acme, json.dumps(query))
 
 
-@pytest.mark.parametrize("route", WITHOUT_PARAMETERS, ids=str)
+@pytest.mark.parametrize("route", WITHOUT_IDENTIFIER, ids=str)
 def test_form_with_foreign_identifiers_changes_nothing(route: Route, acme: Rows, browser: Client) -> None:
     if ENDS_SESSION.search(route.template):
         pytest.skip("ends the session, shows nobody's data")
     before = fingerprint()
-    for body in _bodies(acme):
-        response = _send(browser, "post", route.template, body)
+    for address, body in product(fill(route, acme), _bodies(acme)):
+        response = _send(browser, "post", address, body)
         assert response.status_code < 500, f"POST {route}: {response.status_code}"
         _assert_no_trace(response, acme, json.dumps(body))
-        response = browser.post(route.template, body)
+        response = browser.post(address, body)
         assert response.status_code < 500, f"POST {route}: {response.status_code}"
         _assert_no_trace(response, acme, json.dumps(body))
     assert fingerprint() == before

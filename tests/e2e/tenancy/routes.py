@@ -29,6 +29,10 @@ class Route:
     def parameters(self) -> list[str]:
         return re.findall(r"{(\w+)}", self.template)
 
+    @property
+    def has_identifier(self) -> bool:
+        return any(_is_identifier(name) or "slug" in name for name in self.parameters)
+
     def __str__(self) -> str:
         return self.template
 
