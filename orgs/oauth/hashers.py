@@ -13,7 +13,7 @@ class ClientSecretHasher(BasePasswordHasher):
     """Salted SHA-256, compared in constant time.
 
     Enough for client secrets alone: each is 128 random characters made here, so there is nothing to guess that a slow
-    hash would slow down, while PBKDF2 would cost every token request about a third of a second of CPU.
+    hash would slow down, while PBKDF2 would cost every token request about a quarter of a second of CPU.
     """
 
     algorithm = "kontext_secret"
