@@ -177,8 +177,9 @@ SESSION_COOKIE_AGE = env.int("KONTEXT_SESSION_SECONDS", default=12 * 3600)
 SECURE_HSTS_SECONDS = env.int("KONTEXT_HSTS_SECONDS", default=365 * 24 * 3600 if IS_HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.bool("KONTEXT_HSTS_SUBDOMAINS", default=IS_HTTPS)
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
-# The proxy in front must set this header itself and drop what a client sends.
-if env.bool("KONTEXT_TRUST_PROXY", default=False):
+# The proxy in front must set X-Forwarded-Proto itself, and append the client's address to X-Forwarded-For.
+TRUST_PROXY = env.bool("KONTEXT_TRUST_PROXY", default=False)
+if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = env.list("KONTEXT_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 CSRF_FAILURE_VIEW = "kontext.error_pages.csrf_failure"
@@ -213,5 +214,11 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("KONTEXT_LOG_LEVEL", default="INFO")},
-    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        # At DEBUG they write codes and tokens.
+        "oauthlib": {"level": "INFO"},
+        "oauth2_provider": {"level": "INFO"},
+        "social": {"level": "INFO"},
+    },
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from audit.services.record import Actor
@@ -53,8 +54,12 @@ def get_request_id() -> str:
 
 
 def get_source_address(request: HttpRequest) -> str | None:
+    """Return the peer's address, or behind a trusted proxy what that proxy appended: earlier hops may be invented."""
+    address = request.META.get("REMOTE_ADDR", "")
+    if settings.TRUST_PROXY:
+        address = request.headers.get("X-Forwarded-For", address).rpartition(",")[2].strip()
     try:
-        return str(ip_address(request.META.get("REMOTE_ADDR", "")))
+        return str(ip_address(address))
     except ValueError:
         return None
 

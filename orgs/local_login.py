@@ -14,7 +14,9 @@ from orgs.http import get_source_address, make_actor
 from orgs.limits import Limit, find_wait, record_use
 from orgs.models import User
 
-FAILURES = Limit("password-failures", uses=10, seconds=300)
+PER_ADDRESS = Limit("password-failures", uses=10, seconds=300)
+# Higher, since whoever knows a name can use it up: it stops guessing from many addresses.
+PER_NAME = Limit("password-failures-of-name", uses=50, seconds=300)
 
 
 class LimitedModelBackend(ModelBackend):
@@ -25,14 +27,14 @@ class LimitedModelBackend(ModelBackend):
     ) -> Any:
         if request is None or username is None or password is None:
             return None
-        keys = (f"address:{get_source_address(request)}", f"name:{username.lower()}")
-        if any(find_wait(FAILURES, key) for key in keys):
+        limits = ((PER_ADDRESS, get_source_address(request) or ""), (PER_NAME, username.lower()))
+        if any(find_wait(limit, key) for limit, key in limits):
             _record_refusal("too_many_attempts")
             raise PermissionDenied
         user = super().authenticate(request, username=username, password=password, **kwargs)
         if user is None:
-            for key in keys:
-                record_use(FAILURES, key)
+            for limit, key in limits:
+                record_use(limit, key)
             _record_refusal("wrong_password")
             raise PermissionDenied
         assert isinstance(user, User)

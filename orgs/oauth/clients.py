@@ -20,6 +20,8 @@ def identify_client(http_request: HttpRequest, core: OAuthLibCore) -> Applicatio
     Raises OAuthError (invalid_client) for anything else: a named client that can't prove it, or isn't active.
     """
     if not get_claimed_client_id(http_request):
+        if http_request.headers.get("Authorization", "").lower().startswith("basic"):
+            raise OAuthError("invalid_client", INVALID_CLIENT, status=401)
         return None
     uri, method, body, headers = core._extract_params(http_request)
     request = Request(uri, method, body, headers)

@@ -30,6 +30,7 @@ from orgs.oauth.errors import OAuthError
 PER_ADDRESS = Limit("registrations", uses=30)
 MOST_UNCLAIMED = 1000
 UNCLAIMED_ARE_KEPT = dt.timedelta(days=1)
+CROWDED_OUT_AFTER = dt.timedelta(minutes=15)
 _MOST_BYTES = 16 * 1024
 _MOST_REDIRECT_URIS = 10
 _MOST_NAME_CHARACTERS = 100
@@ -53,9 +54,9 @@ class RegisterView(View):
             return answer_error(error)
 
 
-def delete_unclaimed_applications() -> int:
-    """Delete registrations that nobody consented to within a day, and return how many."""
-    old = Application.objects.filter(organization__isnull=True, created__lt=timezone.now() - UNCLAIMED_ARE_KEPT)
+def delete_unclaimed_applications(*, older_than: dt.timedelta = UNCLAIMED_ARE_KEPT) -> int:
+    """Delete registrations that nobody consented to in this time, and return how many."""
+    old = Application.objects.filter(organization__isnull=True, created__lt=timezone.now() - older_than)
     count = old.count()
     old.delete()
     return count
@@ -96,9 +97,10 @@ def _register(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_room() -> None:
+    """Refuse only when all that wait are minutes old: a flood must not keep others out for a day."""
     if Application.objects.filter(organization__isnull=True).count() < MOST_UNCLAIMED:
         return
-    delete_unclaimed_applications()
+    delete_unclaimed_applications(older_than=CROWDED_OUT_AFTER)
     if Application.objects.filter(organization__isnull=True).count() >= MOST_UNCLAIMED:
         description = (
             "Too many registrations wait to be used: try again later, or ask an administrator for a client ID."

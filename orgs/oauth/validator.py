@@ -17,6 +17,7 @@ from oauth2_provider.oauth2_validators import OAuth2Validator
 from audit.services.record import record_event
 from audit.types import EventType
 from orgs.http import make_actor
+from orgs.locks import hold_still
 from orgs.models import Application, Delegation, IssuedToken, Membership, User
 from orgs.oauth.audience import choose_resource
 from orgs.oauth.tokens import LIFETIME, AccessToken, get_checksum, make_access_token, sign_id_token
@@ -37,11 +38,11 @@ class Validator(OAuth2Validator):
         if not super().authenticate_client(request, *args, **kwargs):
             return False
         client: Application = request.client
-        return client.is_active and client.client_type == Application.CLIENT_CONFIDENTIAL
+        return client.client_type == Application.CLIENT_CONFIDENTIAL and _holds_active(client)
 
     def authenticate_client_id(self, client_id: str, request: Request, *args: Any, **kwargs: Any) -> bool:
         known = super().authenticate_client_id(client_id, request, *args, **kwargs)
-        return bool(known and request.client.is_active)
+        return bool(known and _holds_active(request.client))
 
     def validate_grant_type(
         self, client_id: str, grant_type: str, client: Application, request: Request, *args: Any, **kwargs: Any
@@ -68,30 +69,32 @@ class Validator(OAuth2Validator):
     def validate_code(
         self, client_id: str, code: str, client: Application, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
+        codes = Grant.objects.filter(code=code, application=client)
+        found = codes.first()
+        may_act = found is not None and _holds_consent(client, found.user, since=found.created)
         # The lock makes a second redemption wait for the first, and then find nothing.
-        grant = Grant.objects.select_for_update().filter(code=code, application=client).first()
+        grant = codes.select_for_update().first()
         if grant is None:
             _end_tokens_of_replayed_code(code, client)
             return False
         request.refresh_token_instance = None
-        if not super().validate_code(client_id, code, client, request, *args, **kwargs):
-            return False
         request.granted_resources = list(grant.resource)
-        return _may_act_for(client, grant.user, since=grant.created)
+        return may_act and super().validate_code(client_id, code, client, request, *args, **kwargs)
 
     def validate_refresh_token(
         self, refresh_token: str, client: Application, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
+        tokens = RefreshToken.objects.filter(token_checksum=get_checksum(refresh_token))
+        found = tokens.first()
+        may_act = found is not None and _holds_consent(client, found.user, since=found.created)
         # Of two requests with one token, the second waits here, finds it used, and ends the family.
-        rows = RefreshToken.objects.select_for_update().filter(token_checksum=get_checksum(refresh_token))
-        used = next((row for row in rows if row.revoked is not None), None)
+        used = next((row for row in tokens.select_for_update() if row.revoked is not None), None)
         if used is not None:
             _record_reuse(used)
         if not super().validate_refresh_token(refresh_token, client, request, *args, **kwargs):
             return False
-        row = request.refresh_token_instance
-        request.granted_resources = list(row.resource)
-        return _may_act_for(client, row.user, since=row.created)
+        request.granted_resources = list(request.refresh_token_instance.resource)
+        return may_act
 
     def rotate_refresh_token(self, request: Request) -> bool:
         return True
@@ -186,12 +189,15 @@ def get_identity_claims(user: User, scopes: list[str]) -> dict[str, Any]:
     return claims
 
 
-def _may_act_for(client: Application, user: User, *, since: dt.datetime) -> bool:
-    """Tell whether the person is still here and what they consented to then still stands."""
-    if not Membership.objects.active().filter(organization=client.organization_id, user=user).exists():
-        return False
-    delegations = Delegation.objects.usable().filter(application=client, user=user)
-    return delegations.filter(granted_at__lte=since).exists()
+def _holds_active(client: Application) -> bool:
+    return hold_still(Application.objects.usable().filter(pk=client.pk))
+
+
+def _holds_consent(client: Application, user: User, *, since: dt.datetime) -> bool:
+    """Tell whether the person is still here and what they consented to then still stands, and keep it so."""
+    membership = Membership.objects.active().filter(organization=client.organization_id, user=user)
+    delegation = Delegation.objects.usable().filter(application=client, user=user, granted_at__lte=since)
+    return hold_still(membership) and hold_still(delegation)
 
 
 def _record_issued(token: AccessToken, *, checksum: str, grant_type: str) -> None:

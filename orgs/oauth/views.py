@@ -28,7 +28,7 @@ from orgs.oauth.tokens import get_checksum
 from orgs.oauth.validator import get_identity_claims
 from orgs.oauth.verify import find_bearer, find_valid_token
 
-# A request that succeeds costs its caller nothing here; guessing does, per address and per client guessed at.
+# Guessing costs. It is counted per address alone: a limit per client would let anyone lock a client out by name.
 FAILURES = Limit("token-failures", uses=30)
 REQUESTS = Limit("token-requests", uses=6000)
 
@@ -40,14 +40,13 @@ class MachineView(OAuthLibMixin, View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        client_id, address = get_claimed_client_id(request), get_source_address(request) or ""
-        wait = record_use(REQUESTS, address) or find_wait(FAILURES, address) or find_wait(FAILURES, client_id)
+        address = get_source_address(request) or ""
+        wait = record_use(REQUESTS, address) or find_wait(FAILURES, address)
         if wait:
             return answer_too_many(wait)
         response = self._respond_safely(request)
         if response.status_code in (400, 401):
             record_use(FAILURES, address)
-            record_use(FAILURES, client_id)
         return response
 
     def respond(self, request: HttpRequest) -> HttpResponse:

@@ -48,7 +48,7 @@ def resume_membership(*, membership: Membership, actor: Actor | None = None) -> 
 def suspend_user(*, user: User, actor: Actor | None = None) -> User:
     """Suspend a person everywhere: no session, no sign-in and no token of theirs works any more."""
     with transaction.atomic():
-        memberships = list(user.memberships.select_related("organization", "user"))
+        memberships = list(user.memberships.select_related("organization", "user").order_by("pk"))
         for membership in memberships:
             _check_another_administrator(membership)
         if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):

@@ -84,6 +84,6 @@ class TestSetUp:
     def test_with_unacceptable_field_says_so_and_creates_nothing(self, client: Client, change: dict[str, Any]) -> None:
         response = client.post(f"/setup/{issue_setup_token()}/", {**FORM, **change})
         assert response.status_code == 422
-        assert "errorlist" in response.content.decode()
+        assert "field-error" in response.content.decode()
         assert not User.objects.exists()
         assert not Organization.objects.exists()

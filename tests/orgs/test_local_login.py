@@ -19,7 +19,7 @@ def _root() -> None:
 
 def log_in(password: str, username: str = "root") -> bool:
     browser = Client()
-    browser.post("/admin/login/", {"username": username, "password": password})
+    browser.post("/signin/", {"with": "password", "username": username, "password": password})
     return "_auth_user_id" in browser.session
 
 

@@ -134,8 +134,8 @@ def test_authorize_for_application_of_another_organization_reveals_nothing(oauth
     unknown = oauth.browser.get(oauth.get_authorize_url(cast.spy_bot, client_id="app_unknown"))
 
     assert other.status_code == unknown.status_code == 400
-    assert cast.spy_bot.name not in other.content.decode()
-    assert cast.spy_bot.client_id not in other.content.decode()
+    for hidden in (cast.spy_bot.name, cast.globex.name, str(cast.spy_bot.pk)):
+        assert hidden not in other.content.decode()
 
 
 def test_authorize_without_login_leads_to_login(cast: Cast, oauth: OAuth) -> None:
@@ -280,3 +280,14 @@ def test_userinfo_with_a_token_for_the_gateway_is_refused(oauth: OAuth, cast: Ca
     answer = oauth.get_tokens(cast.pr_bot, scope="openid mcp:invoke")
     bearer = {"Authorization": f"Bearer {answer['access_token']}"}
     assert Client().get("/oauth2/userinfo", headers=bearer).status_code == 401
+
+
+def test_nothing_secret_is_logged_even_at_debug(oauth: OAuth, cast: Cast, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    proof = Proof()
+    code = oauth.get_code(cast.pr_bot, proof)
+    _, tokens = oauth.redeem(cast.pr_bot, code, proof)
+    oauth.redeem(cast.pr_bot, code, proof)
+    oauth.refresh(cast.pr_bot, tokens["refresh_token"])
+    for secret in (code, proof.verifier, tokens["access_token"], tokens["refresh_token"]):
+        assert secret not in caplog.text

@@ -105,7 +105,7 @@ def test_register_too_often_is_limited() -> None:
 def test_register_without_room_is_refused_and_old_ones_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registration, "MOST_UNCLAIMED", 2)
     assert [register()[0] for _ in range(3)] == [201, 201, 503]
-    Application.objects.update(created=timezone.now() - dt.timedelta(days=2))
+    Application.objects.update(created=timezone.now() - dt.timedelta(minutes=20))
     assert register()[0] == 201
     assert Application.objects.count() == 1
 
