@@ -61,6 +61,8 @@ class OrganizationBackend(OpenIdConnectAuth[HttpResponse]):
         """Return the provider's metadata, which must name exactly the issuer an administrator entered (§4.3)."""
         metadata: dict[str, Any] = super().oidc_config()
         if metadata.get("issuer") != self.provider.issuer:
+            # social-auth would keep the document for a day: once it is corrected, the next sign-in must see that.
+            self.get_openid_configuration.invalidate(self, self.oidc_config_url())
             raise IssuerMismatchError("the identity provider's metadata names another issuer than the one configured")
         return metadata
 

@@ -178,6 +178,20 @@ def test_redeem_with_another_redirect_uri_is_refused(oauth: OAuth, cast: Cast) -
     assert not IssuedToken.objects.exists()
 
 
+def test_flow_without_redirect_uri_uses_the_only_one_registered(oauth: OAuth, cast: Cast) -> None:
+    proof = Proof()
+    response = oauth.authorize(cast.pr_bot, proof, redirect_uri=None)
+    assert response["Location"].startswith(f"{REDIRECT_URI}?")
+    code = get_parameters(response)["code"]
+    status, answer = oauth.redeem(cast.pr_bot, code, proof, redirect_uri=None)
+    assert status == 200, answer
+
+
+def test_flow_without_redirect_uri_is_refused_where_several_are_registered(oauth: OAuth, cast: Cast) -> None:
+    Application.objects.update(redirect_uris=f"{REDIRECT_URI} https://app.test/cb")
+    assert oauth.authorize(cast.pr_bot, redirect_uri=None).status_code == 400
+
+
 def test_redeem_by_another_client_is_refused(oauth: OAuth, cast: Cast) -> None:
     proof = Proof()
     code = oauth.get_code(cast.pr_bot, proof)
