@@ -15,6 +15,7 @@ from django.test import Client
 from audit.models import AuditEvent
 from orgs.models import Group, GroupMembership, Identity, IdentityProvider, Membership, Organization, User
 from orgs.services.set_identity_provider import set_identity_provider
+from orgs.sso.backend import OrganizationBackend
 from orgs.sso.providers import find_provider_for_email
 from tests.factories import make_group, make_organization
 from tests.orgs.sso.conftest import CLIENT_SECRET, Browser, OpenIDProvider
@@ -259,6 +260,23 @@ class TestAnswer:
         browser.begin(acme_sso)
         url = f"/sso/{acme_sso.pk}/complete/?error=access_denied&iss=https://evil.test"
         self.check_refused(browser.complete(url), "issuer_mismatch")
+
+    def test_naming_no_issuer_is_refused_where_one_is_promised(
+        self, browser: Browser, acme_sso: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answer = browser.answer(browser.begin(acme_sso))
+        read = OrganizationBackend.oidc_config
+        promise = {"authorization_response_iss_parameter_supported": True}
+        monkeypatch.setattr(OrganizationBackend, "oidc_config", lambda backend: {**read(backend), **promise})
+        self.check_refused(browser.complete(answer), "issuer_mismatch")
+
+    def test_after_half_an_hour_is_refused(self, browser: Browser, acme_sso: IdentityProvider) -> None:
+        answer = browser.answer(browser.begin(acme_sso))
+        session = browser.client.session
+        key = next(name for name, _ in session.items() if "_oauth2_state_" in name)
+        session[key] = {**session[key], "timestamp": session[key]["timestamp"] - 1801}
+        session.save()
+        self.check_refused(browser.complete(answer), "state_mismatch")
 
     def test_declined_is_explained(self, browser: Browser, acme_sso: IdentityProvider) -> None:
         answer = browser.answer(browser.begin(acme_sso), action="deny")
