@@ -1,0 +1,161 @@
+"""What the data plane knows: immutable values, compiled from the database and replaced as a whole.
+
+Identifiers are canonical lower-case UUID strings, times are seconds since the epoch, as in policy.engine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from policy.engine import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationFacts:
+    id: str
+    slug: str
+    name: str
+    url: str
+    auth_mode: str
+    category: str
+    key_header: str
+    key_template: str
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapabilityFacts:
+    """A capability as pinned: `digest` is of the definition that was accepted, `status` says whether it still holds."""
+
+    name: str
+    kind: str
+    klass: str
+    status: str
+    digest: str
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == "active"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationFacts:
+    """`integrations` are the identifiers of those that it may use at all."""
+
+    id: str
+    client_id: str
+    name: str
+    integrations: frozenset[str]
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonFacts:
+    """A member. `groups` are identifiers; `is_active` is false where the person or the membership is suspended."""
+
+    id: str
+    name: str
+    groups: frozenset[str]
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelegationFacts:
+    """A consent that has not been revoked. A token issued before `granted_at` does not count."""
+
+    granted_at: float
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One organization at one version.
+
+    `integrations` by slug; `capabilities` by (integration id, kind, name); `applications` by client_id; `people` by
+    user id; `delegations` by (user id, application id); `revoked` are the identifiers of tokens that have not expired.
+    `digest_key` keys the digests of arguments (HMAC-SHA-256).
+    """
+
+    organization_id: str
+    version: int
+    is_active: bool
+    policy: Policy
+    integrations: Mapping[str, IntegrationFacts]
+    capabilities: Mapping[tuple[str, str, str], CapabilityFacts]
+    applications: Mapping[str, ApplicationFacts]
+    people: Mapping[str, PersonFacts]
+    delegations: Mapping[tuple[str, str], DelegationFacts]
+    revoked: frozenset[str]
+    digest_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who calls, as a verified token says. `user_id` is None where the application acts for itself."""
+
+    organization_id: str
+    user_id: str | None
+    application_id: str
+    client_id: str
+    jti: str
+    scopes: frozenset[str]
+    resource: str
+    issued_at: int
+    expires_at: int
+    user_name: str
+    application_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEvent:
+    """One audit event of a call: the columns of audit.AuditEvent that a call fills. `details` holds no secret.
+
+    `call` and `phase` together are written once, however often a write is repeated.
+    """
+
+    type: str
+    call: str
+    phase: str
+    outcome: str
+    organization_id: str
+    application_id: str
+    application_name: str
+    occurred_at: float = field(default_factory=time.time)
+    user_id: str | None = None
+    user_name: str = ""
+    integration_id: str | None = None
+    integration: str = ""
+    capability: str = ""
+    connection_id: str | None = None
+    account: str = ""
+    session: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    source_address: str | None = None
+    policy_version: int | None = None
+    decision: Mapping[str, Any] | None = None
+    arguments_digest: str = ""
+    latency_us: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injection:
+    """What is added to a forwarded request, and whose it is. `generation` counts the credentials of a connection."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    connection_id: str | None = None
+    account: str = ""
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectLink:
+    """Where a person connects an integration: a page of ours that only that person can open."""
+
+    url: str = field(repr=False)
+    elicitation_id: str
