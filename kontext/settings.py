@@ -15,7 +15,7 @@ env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env("KONTEXT_DATA_DIR", default=str(BASE_DIR / ".kontext"))).resolve()
 # What `manage.py up` decided for this data folder (ports, a generated key); real environment variables come first.
-env.ENVIRON = {**read_environment_file(DATA_DIR), **os.environ}
+env.ENVIRON = {**read_environment_file(DATA_DIR), **os.environ}  # type: ignore[assignment]
 
 DEBUG = env.bool("KONTEXT_DEBUG", default=False)
 INSECURE_SECRET_KEY = "insecure-development-key-never-for-production"  # noqa: S105

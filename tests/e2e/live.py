@@ -99,11 +99,11 @@ def default_database() -> Iterator[None]:
 @contextmanager
 def _database() -> Iterator[None]:
     with psycopg.connect(_database_url("postgres"), autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{DATABASE}"')  # type: ignore[call-overload]
+        server.execute(f'CREATE DATABASE "{DATABASE}"')
         try:
             yield
         finally:
-            server.execute(f'DROP DATABASE "{DATABASE}" WITH (FORCE)')  # type: ignore[call-overload]
+            server.execute(f'DROP DATABASE "{DATABASE}" WITH (FORCE)')
 
 
 def _database_url(name: str) -> str:

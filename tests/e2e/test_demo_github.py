@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
+from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 
 from kontext.demo.agent import Agent, Registration
 from kontext.demo.browser import Browser
@@ -35,8 +36,11 @@ async def test_call_tool_in_both_eras_acts_as_the_chosen_account(github: GitHub,
         result = await client.call_tool("create_issue", {"repo": "acme/frontend", "title": "Broken link"})
 
     assert set(tools) == {"list_issues", "create_issue", "get_file", "delete_repo"}
-    assert tools["list_issues"].annotations.read_only_hint is True
-    assert tools["delete_repo"].annotations.destructive_hint is True
+    reading, deleting = tools["list_issues"].annotations, tools["delete_repo"].annotations
+    assert reading is not None
+    assert reading.read_only_hint is True
+    assert deleting is not None
+    assert deleting.destructive_hint is True
     assert result.structured_content["author"] == "alice-acme"
     assert github.issues("acme/frontend")[-1]["title"] == "Broken link"
 
@@ -54,10 +58,10 @@ async def test_expired_token_is_refreshed_and_spent_refresh_token_ends_the_famil
     async with stranger() as agent:
         async with agent.session(github.url) as client:
             await client.list_tools()
-        first, registered = agent.wallet.tokens, agent.wallet.client
-        second = _refresh(github, registered, first.refresh_token)
+        spent, registered = _tokens(agent).refresh_token, agent.wallet.client
+        second = _refresh(github, registered, spent)
         assert second.status_code == 200
-        assert _refresh(github, registered, first.refresh_token).status_code == 400
+        assert _refresh(github, registered, spent).status_code == 400
 
     known = github.tokens()
     assert second.json()["access_token"] not in known["access"]
@@ -67,13 +71,19 @@ async def test_expired_token_is_refreshed_and_spent_refresh_token_ends_the_famil
 async def test_expired_token_is_refused(github: GitHub) -> None:
     async with stranger() as agent, agent.session(github.url) as client:
         await client.list_tools()
-        token = agent.wallet.tokens.access_token
+        token = _tokens(agent).access_token
     assert httpx2.post(github.url, headers={"Authorization": f"Bearer {token}"}, json={}).status_code != 401
     github.expire_access_tokens()
     assert httpx2.post(github.url, headers={"Authorization": f"Bearer {token}"}, json={}).status_code == 401
 
 
-def _refresh(github: GitHub, client: object, token: str) -> httpx2.Response:
+def _tokens(agent: Agent) -> OAuthToken:
+    assert agent.wallet.tokens is not None
+    return agent.wallet.tokens
+
+
+def _refresh(github: GitHub, client: OAuthClientInformationFull | None, token: str | None) -> httpx2.Response:
+    assert client is not None
     data = {"grant_type": "refresh_token", "refresh_token": token, "client_id": client.client_id}
     if client.client_secret:
         data["client_secret"] = client.client_secret

@@ -108,7 +108,7 @@ def test_anonymous_visitor_sees_nothing(route: Route, acme: Rows) -> None:
 
 
 def _send(browser: Client, method: str, address: str, body: dict[str, Any]) -> Any:
-    kind = {} if method == "get" else {"data": json.dumps(body), "content_type": "application/json"}
+    kind: dict[str, Any] = {} if method == "get" else {"data": json.dumps(body), "content_type": "application/json"}
     response = browser.generic(method.upper(), address, **kind)
     # The admin's short address of an object leads to its page: that page counts.
     onward = response.headers.get("Location", "")

@@ -68,8 +68,12 @@ class TestSetUp:
         assert Client().post(url, {**FORM, "email": "mallory@x.test"}).status_code == 404
         assert Client().get(f"/setup/{issue_setup_token()}/").status_code == 404
 
-    @pytest.mark.parametrize("token", ["x", "a:b:c", signing.dumps("first administrator", salt="other")])
+    @pytest.mark.parametrize("token", ["x", "a:b:c"])
     def test_with_another_token_is_not_found(self, client: Client, token: str) -> None:
+        assert client.get(f"/setup/{token}/").status_code == 404
+
+    def test_with_token_signed_for_another_purpose_is_not_found(self, client: Client) -> None:
+        token = signing.dumps("first administrator", salt="other")
         assert client.get(f"/setup/{token}/").status_code == 404
 
     def test_a_day_later_is_not_found(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
