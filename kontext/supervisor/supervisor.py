@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,28 +92,34 @@ class Supervisor:
                 )
             self._turn(PROBE_INTERVAL)
 
-    def run(self, name: str, label: str, argv: Sequence[str], *, cwd: Path) -> None:
-        """Run a command to its end, its output in a log; raise ChildFailedError when it fails."""
+    def run(self, name: str, label: str, argv: Sequence[str], *, cwd: Path) -> str:
+        """Run a command to its end and return what it printed; its errors go to a log.
+
+        Raises ChildFailedError when it fails.
+        """
         self._tell(Event(Happening.STARTING, name, label))
         started, log_path = time.monotonic(), self._logs / f"{name}.log"
-        with open_log(log_path) as log:
-            code = self._run_to_end(argv, cwd=cwd, output=log.fileno())
+        with open_log(log_path) as log, tempfile.TemporaryFile() as printed:
+            code = self._run_to_end(argv, cwd=cwd, stdout=printed.fileno(), stderr=log.fileno())
+            printed.seek(0)
+            output = printed.read().decode(errors="replace")
         if code != 0:
             raise ChildFailedError(label, f"failed with exit code {code}", log_path)
         self._tell(Event(Happening.DONE, name, label, seconds=time.monotonic() - started))
+        return output
 
     def run_in_front(self, argv: Sequence[str], *, cwd: Path) -> int:
         """Run a command to its end with its output on our own, and return its exit code."""
-        return self._run_to_end(argv, cwd=cwd, output=None)
+        return self._run_to_end(argv, cwd=cwd, stdout=None, stderr=None)
 
-    def _run_to_end(self, argv: Sequence[str], *, cwd: Path, output: int | None) -> int:
+    def _run_to_end(self, argv: Sequence[str], *, cwd: Path, stdout: int | None, stderr: int | None) -> int:
         step = subprocess.Popen(
             launched(argv, signal.SIGTERM),
             cwd=cwd,
             env={**os.environ, **self._environment},
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=stdout,
+            stderr=stderr,
             process_group=0,
         )
         self._steps.add(step.pid)
