@@ -9,6 +9,13 @@ import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares one running installation in one process of pytest-xdist: starting a second one takes longer."""
+    for item in items:
+        if "installation" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("installation"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _emptying_the_log_between_tests() -> Iterator[None]:
     """Let Django empty the tables after a test with real transactions: the log's triggers refuse that to everyone."""
