@@ -1,0 +1,203 @@
+"""Decide a call in three layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from policy.engine.explain import explain
+from policy.engine.index import Cell, Find, Index
+from policy.engine.rules import CompiledRule
+from policy.engine.types import Call, Effect, Layer, Rule
+
+# How many cells the remembered plans may hold together: some tens of megabytes at the very most.
+_MAX_REMEMBERED = 200_000
+
+
+@dataclass(slots=True, eq=False)
+class Decision:
+    """What is to happen with a call, by which policy.
+
+    `deciding` is the layer that denies (one with a deny before one that is silent) or else asks. `rule_ids` holds one
+    rule a layer: what denies, or what asks in each layer that asks, or what allows in each. `explain()` names them all.
+    """
+
+    effect: Effect
+    deciding: Layer | None
+    rule_ids: tuple[str, ...]
+    version: int
+    _policy: Policy = field(repr=False)
+    _call: Call = field(repr=False)
+
+    @property
+    def is_allowed(self) -> bool:
+        return self.effect is Effect.ALLOW
+
+    def explain(self) -> dict[str, Any]:
+        """Return the explanation as JSON, without any of the call's arguments and without rules of other people.
+
+        It has `effect`, `version`, `deciding`, `sentence`, `layers` (each `layer`, `verdict`, `baseline`, `rules`,
+        `nearest`), `shadow`, `shadow_effect` and `fix`. A verdict is allow, ask, deny, silent, or absent (no user).
+        """
+        return explain(self._policy, self._call, self)
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """What one layer has to say about calls of one shape.
+
+    `weak_asks` don't name the application of a call without a user: they make an allow ask, but allow nothing.
+    """
+
+    layer: Layer
+    baseline: Effect | None
+    cells: list[Cell]
+    denies: list[Find] = field(default_factory=list)
+    asks: list[Find] = field(default_factory=list)
+    weak_asks: list[Find] = field(default_factory=list)
+    allows: list[Find] = field(default_factory=list)
+
+    def judge(self, call: Call) -> tuple[Effect | None, CompiledRule | None]:
+        """Return the layer's verdict, None where it is silent, and a rule behind it."""
+        for find in self.denies:
+            if (rule := find(call)) is not None:
+                return Effect.DENY, rule
+        for find in self.asks:
+            if (rule := find(call)) is not None:
+                return Effect.ASK, rule
+        for find in self.allows:
+            if (rule := find(call)) is not None:
+                for find_ask in self.weak_asks:
+                    if (ask := find_ask(call)) is not None:
+                        return Effect.ASK, ask
+                return Effect.ALLOW, rule
+        return self.baseline, None
+
+
+class Policy:
+    """Rules, compiled. Immutable to its users; safe to share between threads.
+
+    `names` are display names of applications and integrations by identifier, for explanations. `problems` tells, by
+    rule, why its conditions can't be read.
+    """
+
+    def __init__(
+        self, rules: Iterable[Rule], baselines: Mapping[Layer, Effect], version: int, names: Mapping[str, str]
+    ) -> None:
+        self.version = version
+        self.names = names
+        self.baselines = dict(baselines)
+        compiled = [CompiledRule(rule) for rule in rules]
+        self.problems = {rule.id: rule.problem for rule in compiled if rule.problem}
+        self.index = Index(rule for rule in compiled if not rule.rule.is_shadow)
+        self.shadow_index = Index(rule for rule in compiled if rule.rule.is_shadow)
+        self._plans: dict[object, list[Step]] = {}
+        self._remembered = 0
+
+    def decide(self, call: Call) -> Decision:
+        """Return what is to happen. Never raises for anything a caller could send: what can't be read is denied."""
+        return self._decide(self.get_plan(call), call)
+
+    def decide_with_shadow(self, call: Call) -> Decision:
+        """Return what would happen if the rules that are only recorded were enforced."""
+        return self._decide(self._make_plan(call, self.shadow_index.find_cells(call)), call)
+
+    def _decide(self, plan: list[Step], call: Call) -> Decision:
+        asking: list[str] = []
+        allowing: list[str] = []
+        silent = asks = None
+        for step in plan:
+            verdict, rule = step.judge(call)
+            if verdict is Effect.ALLOW:
+                if rule is not None:
+                    allowing.append(rule.id)
+            elif verdict is Effect.ASK:
+                asks = asks or step.layer
+                if rule is not None:
+                    asking.append(rule.id)
+            elif rule is not None:
+                return Decision(Effect.DENY, step.layer, (rule.id,), self.version, self, call)
+            else:
+                silent = silent or step.layer
+        if silent is not None:
+            return Decision(Effect.DENY, silent, (), self.version, self, call)
+        if asks is not None:
+            return Decision(Effect.ASK, asks, tuple(asking), self.version, self, call)
+        return Decision(Effect.ALLOW, None, tuple(allowing), self.version, self, call)
+
+    def could_allow(self, call: Call) -> bool:
+        """Tell whether there may be arguments with which the call is allowed or asked about.
+
+        False only if there are none, which is what a list of tools leaves out. `call.arguments` is not looked at.
+        """
+        return all(_could_agree(step, call) for step in self.get_plan(call))
+
+    def get_plan(self, call: Call) -> list[Step]:
+        """Return the steps for calls of this shape, remembered from the last one."""
+        shape = (call.application, call.capability, call.user, call.integration, call.klass, call.groups)
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = self._make_plan(call)
+            self._remember(shape, plan)
+        return plan
+
+    def _remember(self, shape: object, plan: list[Step]) -> None:
+        self._remembered += 1 + sum(len(step.cells) for step in plan)
+        if self._remembered > _MAX_REMEMBERED:
+            self._plans.clear()
+            self._remembered = 1 + sum(len(step.cells) for step in plan)
+        self._plans[shape] = plan
+
+    def _make_plan(self, call: Call, more: Sequence[Cell] = ()) -> list[Step]:
+        layers = [layer for layer in Layer if call.user is not None or layer is not Layer.USER]
+        cells = [*self.index.find_cells(call), *more]
+        return [self._make_step(layer, [cell for cell in cells if cell.layer is layer], call) for layer in layers]
+
+    def _make_step(self, layer: Layer, cells: list[Cell], call: Call) -> Step:
+        # What speaks for everybody's calls doesn't speak for calls that nobody is behind (DESIGN section 7).
+        is_strict = call.user is None and layer is Layer.ORG
+        step = Step(layer, None if is_strict else self.baselines.get(layer), cells)
+        for cell in cells:
+            if cell.effect is Effect.DENY:
+                step.denies.append(cell.find)
+            elif is_strict and not cell.is_specific:
+                if cell.effect is Effect.ASK:
+                    step.weak_asks.append(cell.find)
+            else:
+                (step.asks if cell.effect is Effect.ASK else step.allows).append(cell.find)
+        return step
+
+
+def compile_policy(
+    rules: Iterable[Rule],
+    *,
+    baselines: Mapping[Layer, Effect] | None = None,
+    version: int = 0,
+    names: Mapping[str, str] | None = None,
+) -> Policy:
+    """Compile rules once, to decide many calls.
+
+    A rule whose conditions can't be read fails closed: as an allow it never holds, as a deny or ask it always does.
+    """
+    return Policy(rules, baselines or {}, version, names or {})
+
+
+def _could_agree(step: Step, call: Call) -> bool:
+    if any(rule.must_hold(call) for rule in _iterate(step, Effect.DENY) if rule.reads_context):
+        return False
+    if step.baseline in (Effect.ALLOW, Effect.ASK):
+        return True
+    return any(rule.could_hold(call) for rule in iterate_counting(step, call))
+
+
+def _iterate(step: Step, effect: Effect) -> Iterator[CompiledRule]:
+    return (rule for cell in step.cells if cell.effect is effect for rule in cell.rules)
+
+
+def iterate_counting(step: Step, call: Call) -> Iterator[CompiledRule]:
+    """Yield the allows and asks that can make the layer agree to the call, if they hold."""
+    is_strict = call.user is None and step.layer is Layer.ORG
+    for cell in step.cells:
+        if cell.effect is not Effect.DENY and (cell.is_specific or not is_strict):
+            yield from cell.rules

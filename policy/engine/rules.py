@@ -1,0 +1,126 @@
+"""One rule, compiled: whether it holds for a call that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from policy.engine.conditions import (
+    ArgumentTest,
+    Condition,
+    ConditionError,
+    iterate_tests,
+    parse_conditions,
+    requires_autonomy,
+)
+from policy.engine.matching import Test, compile_condition, compile_without_arguments
+from policy.engine.types import Call, Effect, Rule
+
+
+class CompiledRule:
+    """A rule and its closures.
+
+    `holds` is None where neither conditions nor validity matter. `problem` says why conditions could not be read: such
+    an allow never holds, such a deny or ask always does.
+    """
+
+    __slots__ = ("condition", "holds", "is_specific", "problem", "rule", "without_arguments")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.condition: Condition | None = None
+        self.problem = ""
+        test: Test | None = None
+        self.without_arguments: Test | None = None
+        if rule.conditions is not None:
+            try:
+                self.condition = parse_conditions(rule.conditions)
+                test = compile_condition(self.condition)
+                self.without_arguments = compile_without_arguments(self.condition)
+            except ConditionError as error:
+                self.problem = str(error)
+                test = self.without_arguments = _err
+        self.holds = _make_holds(rule, test)
+        # Counts for calls without a user: the rule names the application, or says that it is for such calls.
+        self.is_specific = rule.application is not None or requires_autonomy(self.condition)
+
+    @property
+    def id(self) -> str:
+        return self.rule.id
+
+    def is_valid_at(self, now: float) -> bool:
+        return _is_valid(self.rule, now)
+
+    def could_hold(self, call: Call) -> bool:
+        """Tell whether some arguments would make it hold."""
+        if not self.is_valid_at(call.now):
+            return False
+        if self.problem:
+            return self.rule.effect is not Effect.ALLOW
+        return self.without_arguments is None or _ask(self.without_arguments, call) is not False
+
+    def must_hold(self, call: Call) -> bool:
+        """Tell whether it holds whatever the arguments."""
+        if not self.is_valid_at(call.now):
+            return False
+        if self.problem:
+            return self.rule.effect is not Effect.ALLOW
+        return self.without_arguments is None or _ask(self.without_arguments, call) is True
+
+    @property
+    def reads_context(self) -> bool:
+        """Tell whether it can hold whatever the arguments: for that, something but arguments has to decide."""
+        if self.condition is None:
+            return True
+        return not all(isinstance(test, ArgumentTest) for test in iterate_tests(self.condition))
+
+    def get_state(self, call: Call) -> bool | None:
+        """Return whether the conditions hold, or None where they err."""
+        if self.problem:
+            return None
+        return True if self.condition is None else _ask(compile_condition(self.condition), call)
+
+
+def _make_holds(rule: Rule, test: Test | None) -> Callable[[Call], bool] | None:
+    has_validity = rule.valid_from is not None or rule.valid_until is not None
+    if test is None:
+        return (lambda call: _is_valid(rule, call.now)) if has_validity else None
+    holds = _holds_surely(test) if rule.effect is Effect.ALLOW else _holds_perhaps(test)
+    if has_validity:
+        return lambda call: _is_valid(rule, call.now) and holds(call)
+    return holds
+
+
+def _holds_surely(test: Test) -> Callable[[Call], bool]:
+    def holds(call: Call) -> bool:
+        try:
+            return test(call) is True
+        except Exception:  # a call that can't be understood is not allowed by accident
+            return False
+
+    return holds
+
+
+def _holds_perhaps(test: Test) -> Callable[[Call], bool]:
+    def holds(call: Call) -> bool:
+        try:
+            return test(call) is not False
+        except Exception:  # nor does it slip past a deny
+            return True
+
+    return holds
+
+
+def _is_valid(rule: Rule, now: float) -> bool:
+    return (rule.valid_from is None or rule.valid_from <= now) and (rule.valid_until is None or now < rule.valid_until)
+
+
+def _err(call: Any) -> None:
+    return None
+
+
+def _ask(test: Test, call: Call) -> bool | None:
+    try:
+        return test(call)
+    except Exception:
+        return None

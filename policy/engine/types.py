@@ -1,0 +1,62 @@
+"""The values that go into the engine. Identifiers are canonical UUID strings, times are unix seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Layer(StrEnum):
+    """Who speaks, in the order in which explanations name them."""
+
+    ORG = "org"
+    USER = "user"
+    APPLICATION = "application"
+
+
+class Effect(StrEnum):
+    ALLOW = "allow"
+    DENY = "deny"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule. It matches a call when each of `user`, `group`, `application` and `integration` that is set matches.
+
+    `capability` is a pattern in which `*` stands for any run of characters; empty means all. `conditions` is the JSON
+    tree of policy.engine.conditions. `sentence` is how the rule reads to people, `reason` what a refused person reads.
+    """
+
+    id: str
+    layer: Layer
+    effect: Effect
+    user: str | None = None
+    group: str | None = None
+    application: str | None = None
+    integration: str | None = None
+    capability: str = ""
+    klass: str = ""
+    conditions: Any = None
+    reason: str = ""
+    valid_from: float | None = None
+    valid_until: float | None = None
+    is_shadow: bool = False
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is to be decided. Without a `user` the application acts on its own (client credentials)."""
+
+    user: str | None
+    groups: frozenset[str] = frozenset()
+    application: str
+    integration: str
+    capability: str
+    klass: str = ""
+    arguments: Mapping[str, Any]
+    now: float
+    source_address: str = ""
