@@ -9,6 +9,7 @@ from connections.models import Capability, Integration
 from orgs.ids import uuid7
 from orgs.models import Application, Group, Organization, User
 from orgs.querysets import OrganizationOwnedQuerySet
+from policy.querysets import RuleQuerySet
 
 
 class Layer(models.TextChoices):
@@ -57,7 +58,7 @@ class Rule(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = OrganizationOwnedQuerySet["Rule"].as_manager()
+    objects = RuleQuerySet["Rule"].as_manager()
 
     class Meta:
         ordering = ("layer", "created_at")

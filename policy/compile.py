@@ -1,0 +1,97 @@
+"""From stored rules to the engine's, in a handful of queries however many there are."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+from connections.models import Integration
+from orgs.models import Application, SnapshotVersion
+from policy import engine
+from policy.describe import Wording, describe
+from policy.models import Baseline, Rule
+
+_COLUMNS = (
+    *("id", "layer", "effect", "user_id", "group_id", "application_id", "integration_id", "capability", "klass"),
+    *("conditions", "reason", "valid_from", "valid_until", "mode"),
+    *("user__name", "user__email", "user__username", "group__name", "application__name"),
+    *("integration__name", "integration__slug"),
+)
+
+
+def load_policy(organization_id: UUID) -> engine.Policy:
+    """Return what an organization's enabled rules say, compiled. `version` is that of the snapshot it belongs to."""
+    # The version comes first: a change in between makes the rules newer than it says, and is then loaded once more.
+    version = SnapshotVersion.objects.filter(pk=organization_id).values_list("version", flat=True).first()
+    return engine.compile_policy(
+        map(_make_rule, Rule.objects.for_organization(organization_id).enabled().order_by("id").values(*_COLUMNS)),
+        baselines=_load_baselines(organization_id),
+        version=version or 0,
+        names=_load_names(organization_id),
+    )
+
+
+def make_engine_rule(rule: Rule) -> engine.Rule:
+    """Return one stored rule as the engine takes it."""
+    return _make_rule(Rule.objects.filter(pk=rule.pk).values(*_COLUMNS).get())
+
+
+def _make_rule(row: dict[str, Any]) -> engine.Rule:
+    return engine.Rule(
+        id=str(row["id"]),
+        layer=engine.Layer(row["layer"]),
+        effect=engine.Effect(row["effect"]),
+        user=_text(row["user_id"]),
+        group=_text(row["group_id"]),
+        application=_text(row["application_id"]),
+        integration=_text(row["integration_id"]),
+        capability=row["capability"],
+        klass=row["klass"],
+        conditions=row["conditions"],
+        reason=row["reason"],
+        valid_from=_seconds(row["valid_from"]),
+        valid_until=_seconds(row["valid_until"]),
+        is_shadow=row["mode"] == Rule.Mode.SHADOW,
+        sentence=_describe(row),
+    )
+
+
+def _describe(row: dict[str, Any]) -> str:
+    return describe(
+        Wording(
+            layer=row["layer"],
+            effect=row["effect"],
+            user=row["user__name"] or row["user__email"] or row["user__username"] or "",
+            group=row["group__name"] or "",
+            application=row["application__name"] or "",
+            integration=row["integration__name"] or "",
+            integration_slug=row["integration__slug"] or "",
+            capability=row["capability"],
+            klass=row["klass"],
+            conditions=row["conditions"],
+            valid_from=row["valid_from"],
+            valid_until=row["valid_until"],
+            is_shadow=row["mode"] == Rule.Mode.SHADOW,
+        )
+    )
+
+
+def _load_baselines(organization_id: UUID) -> dict[engine.Layer, engine.Effect]:
+    rows = Baseline.objects.for_organization(organization_id).values_list("layer", "effect")
+    return {engine.Layer(layer): engine.Effect(effect) for layer, effect in rows}
+
+
+def _load_names(organization_id: UUID) -> dict[str, str]:
+    """Return how explanations call applications and integrations."""
+    applications = Application.objects.for_organization(organization_id).values_list("id", "name")
+    integrations = Integration.objects.for_organization(organization_id).values_list("id", "slug")
+    return {str(key): name for rows in (applications, integrations) for key, name in rows}
+
+
+def _text(key: UUID | None) -> str | None:
+    return None if key is None else str(key)
+
+
+def _seconds(moment: dt.datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()

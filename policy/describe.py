@@ -1,0 +1,118 @@
+"""Every rule as one sentence: “PR-Bot may use github:create_issue where repo is acme/frontend”."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from policy.engine.conditions import Condition, ConditionError, Unless, parse_conditions
+from policy.engine.words import describe_condition
+from policy.models import Rule
+
+_PURPOSES = {"read": " to read", "write": " to write", "destructive": " to destroy"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """A rule with names in place of references; empty where it names none."""
+
+    layer: str
+    effect: str
+    user: str = ""
+    group: str = ""
+    application: str = ""
+    integration: str = ""
+    integration_slug: str = ""
+    capability: str = ""
+    klass: str = ""
+    conditions: Any = None
+    valid_from: dt.datetime | None = None
+    valid_until: dt.datetime | None = None
+    is_shadow: bool = False
+    is_enabled: bool = True
+
+
+def describe_rule(rule: Rule) -> str:
+    """Return how a rule reads to people. Costs queries unless its relations were fetched (`with_names`)."""
+    return describe(
+        Wording(
+            layer=rule.layer,
+            effect=rule.effect,
+            user=str(rule.user or ""),
+            group=rule.group.name if rule.group else "",
+            application=str(rule.application or ""),
+            integration=rule.integration.name if rule.integration else "",
+            integration_slug=rule.integration.slug if rule.integration else "",
+            capability=rule.capability,
+            klass=rule.klass,
+            conditions=rule.conditions,
+            valid_from=rule.valid_from,
+            valid_until=rule.valid_until,
+            is_shadow=rule.mode == Rule.Mode.SHADOW,
+            is_enabled=rule.is_enabled,
+        )
+    )
+
+
+def describe(rule: Wording) -> str:
+    speak = _speak_for_person if rule.layer == "user" else _speak_about
+    sentence = speak(rule, f"{_name_target(rule)}{_PURPOSES.get(rule.klass, '')}")
+    return f"{sentence}{_describe_conditions(rule.conditions)}{_describe_validity(rule)}{_describe_mode(rule)}"
+
+
+def _speak_for_person(rule: Wording, target: str) -> str:
+    person = rule.user or f"Every member of {rule.group}"
+    if rule.effect == "ask":
+        return f"{person} is asked before {rule.application or 'any application'} uses {target}"
+    if rule.effect == "allow":
+        return f"{person} lets {rule.application or 'every application'} use {target}"
+    if rule.application:
+        return f"{person} does not let {rule.application} use {target}"
+    return f"{person} lets no application use {target}"
+
+
+def _speak_about(rule: Wording, target: str) -> str:
+    subject = rule.user or rule.group or rule.application
+    if rule.effect == "allow":
+        return f"{subject or 'Everyone'} may use {target}"
+    if rule.effect == "ask":
+        return f"{subject or 'Everyone'} may use {target} after approval"
+    return f"{subject} may not use {target}" if subject else f"Nobody may use {target}"
+
+
+def _name_target(rule: Wording) -> str:
+    if rule.capability:
+        return f"{rule.integration_slug or '*'}:{rule.capability}"
+    return rule.integration or "every integration"
+
+
+def _describe_conditions(conditions: Any) -> str:
+    if conditions is None:
+        return ""
+    try:
+        return _describe_clause(parse_conditions(conditions))
+    except ConditionError:
+        return " under conditions that can't be read"
+
+
+def _describe_clause(condition: Condition) -> str:
+    if isinstance(condition, Unless):
+        return f" unless {describe_condition(condition.part)}"
+    return f" where {describe_condition(condition)}"
+
+
+def _describe_validity(rule: Wording) -> str:
+    begins = f", from {_describe_moment(rule.valid_from)}" if rule.valid_from else ""
+    ends = f", until {_describe_moment(rule.valid_until)}" if rule.valid_until else ""
+    return begins + ends
+
+
+def _describe_moment(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _describe_mode(rule: Wording) -> str:
+    if not rule.is_enabled:
+        return " (switched off)"
+    return " (recorded, not applied)" if rule.is_shadow else ""

@@ -1,0 +1,11 @@
+"""What this floor's services refuse, other than invalid fields. `code` is what an API client sees."""
+
+from __future__ import annotations
+
+from django.core.exceptions import PermissionDenied
+
+
+class NotAllowedToAuthorError(PermissionDenied):
+    """The person may not write rules in this layer, or about these people or this application."""
+
+    code = "kontext_forbidden"

@@ -1,0 +1,28 @@
+"""Reads of rules that are used twice."""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar
+
+from django.db import models
+
+from orgs.querysets import OrganizationOwnedQuerySet
+
+M = TypeVar("M", bound=models.Model)
+
+
+class RuleQuerySet(OrganizationOwnedQuerySet[M]):
+    def enabled(self) -> Self:
+        return self.filter(is_enabled=True)
+
+    def personal(self, user: Any) -> Self:
+        """Return what a person has said in their own layer; not what they inherit from their groups."""
+        return self.filter(layer="user", user=user)
+
+    def inherited(self, user: Any) -> Self:
+        """Return what a person's groups say in their layer."""
+        return self.filter(layer="user", group__group_memberships__user=user).distinct()
+
+    def with_names(self) -> Self:
+        """Fetch along what a sentence about each rule names."""
+        return self.select_related("user", "group", "application", "integration")
