@@ -89,3 +89,44 @@ class AuthorizationRefusedError(ConnectionsError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the integration did not grant access ({reason})")
         self.reason = reason
+
+
+class ReauthorizationRequiredError(ConnectionsError):
+    """There is no credential any more, for good: only the person can mend that, by connecting (again)."""
+
+    code = "kontext_integration_connection_required"
+
+
+class CredentialUnavailableError(ConnectionsError):
+    """There is no usable credential now, but there may be later: nothing about the connection was changed."""
+
+    code = "kontext_unavailable"
+
+
+class ConnectLinkError(ConnectionsError):
+    """The connect link was used, is too old, or was made for another person."""
+
+    code = "kontext_not_found"
+
+
+class AnotherAccountError(ConnectionsError):
+    """The integration is connected as another account. Nothing was replaced: the person has to say so."""
+
+    code = "kontext_connect_another_account"
+
+
+class KeyRefusedError(ConnectionsError):
+    """The integration does not accept the key that was entered. Nothing was stored."""
+
+    code = "kontext_connect_key_refused"
+
+
+class MCPError(ConnectionsError):
+    """The integration answered, but not as an MCP server should. `status` is that of HTTP, `rpc_code` JSON-RPC's."""
+
+    code = "kontext_integration_response_invalid"
+
+    def __init__(self, text: str, *, status: int = 200, rpc_code: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.rpc_code = rpc_code

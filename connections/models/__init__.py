@@ -1,4 +1,4 @@
-from connections.models.connections import Connection, ConnectSession, Credential
+from connections.models.connections import Connection, ConnectSession, Credential, Revocation
 from connections.models.integrations import ApplicationIntegration, Capability, Integration, OAuthClient
 
 __all__ = [
@@ -9,4 +9,5 @@ __all__ = [
     "Credential",
     "Integration",
     "OAuthClient",
+    "Revocation",
 ]

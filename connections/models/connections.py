@@ -17,8 +17,10 @@ class Connection(models.Model):
     """One per user and integration; `user` is null for the organization's own (auth mode server_token).
 
     pending → active → reauthorization_required | revoked | error. `generation` counts stored credentials; a writer
-    that read an older one loses. `refresh_owner` and `refresh_deadline` fence a refresh across processes. Times of use
-    are not kept here: the audit trail has them, and a write per call would cost more than the call.
+    that read an older one loses. `refresh_owner` and `refresh_deadline` fence a refresh across processes: an owner
+    whose deadline has passed died, or could not store what it had received. `refresh_failures` counts failures that
+    change nothing, `refresh_retry_at` is when the next attempt may come. Times of use are not kept here: the audit
+    trail has them, and a write per call would cost more than the call.
     """
 
     class Status(models.TextChoices):
@@ -52,6 +54,8 @@ class Connection(models.Model):
     error = models.CharField(max_length=255, blank=True)
     refresh_owner = models.UUIDField(null=True, blank=True, editable=False)
     refresh_deadline = models.DateTimeField(null=True, blank=True, editable=False)
+    refresh_failures = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    refresh_retry_at = models.DateTimeField(null=True, blank=True, editable=False)
     revocation = models.CharField(max_length=16, choices=Revocation.choices, blank=True, default="")
     revoked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -77,7 +81,8 @@ class Connection(models.Model):
 class Credential(models.Model):
     """What a connection authenticates with: one ciphertext of orgs.vault, bound to its row and generation.
 
-    The plaintext is JSON: `access_token` and perhaps `refresh_token`, or `key`. It exists only during a request.
+    The plaintext is JSON: `access_token` and perhaps `refresh_token`, or `key`; with tokens, also the client they
+    were issued to (`client_id`, `client_secret`, `auth_method`). It exists only during a request.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -107,6 +112,8 @@ class ConnectSession(models.Model):
     """A short-lived, single-use errand: this person connects this integration, in the browser that began it.
 
     Only digests of the link's token and of OAuth's `state` are kept. `code_verifier` is a ciphertext of orgs.vault.
+    `held_credential` is one too: what came back for another account than the connected one, until the person says
+    whether it replaces that.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -120,6 +127,8 @@ class ConnectSession(models.Model):
     code_verifier = models.BinaryField(default=bytes, blank=True, editable=False)
     issuer = models.CharField(max_length=500, blank=True)
     return_url = models.CharField(max_length=500, blank=True)
+    held_credential = models.BinaryField(default=bytes, blank=True, editable=False)
+    held_account = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, blank=True)
@@ -133,3 +142,44 @@ class ConnectSession(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} connects {self.integration}"
+
+
+class Revocation(models.Model):
+    """The receipt for one credential that ended here: what the integration said when told to end it, too.
+
+    `errand` is a ciphertext of orgs.vault with the tokens and the client that must ask, so that the errand can be run
+    when connection, client and integration are long gone. It is emptied once the matter is settled.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"
+        REVOKED = "revoked", "Revoked"
+        UNSUPPORTED = "unsupported", "The integration has no revocation"
+        FAILED = "failed", "Failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="revocations")
+    connection = models.ForeignKey(
+        Connection, on_delete=models.SET_NULL, null=True, blank=True, related_name="revocations"
+    )
+    integration = models.CharField(max_length=120)
+    account = models.CharField(max_length=255, blank=True)
+    reason = models.CharField(max_length=120, blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    errand = models.BinaryField(default=bytes, blank=True, editable=False)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrganizationOwnedQuerySet["Revocation"].as_manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+        indexes = [
+            models.Index(fields=("next_attempt_at",), condition=Q(status="pending"), name="connections_revocation_due")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.integration}: {self.get_status_display()}"

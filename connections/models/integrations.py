@@ -78,7 +78,8 @@ class OAuthClient(models.Model):
 
     `metadata` is the server's RFC 8414 document as discovered; the endpoints used are copied out of it once and
     validated. A changed issuer never receives credentials obtained from the former one. `client_secret` is a
-    ciphertext of orgs.vault.
+    ciphertext of orgs.vault. `client_id` is empty as long as the server is found and nobody has told us who we are
+    there; `redirect_uri` is the one it was told.
     """
 
     class Registration(models.TextChoices):
@@ -100,6 +101,7 @@ class OAuthClient(models.Model):
     client_secret = models.BinaryField(default=bytes, blank=True, editable=False)
     token_endpoint_auth_method = models.CharField(max_length=32, default="none")
     registration = models.CharField(max_length=24, choices=Registration.choices, default=Registration.MANUAL)
+    redirect_uri = models.CharField("redirect URI", max_length=500, blank=True)
     registered_at = models.DateTimeField(null=True, blank=True)
 
     objects = OrganizationOwnedQuerySet["OAuthClient"].as_manager()

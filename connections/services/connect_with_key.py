@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from audit.services.record import Actor
+from connections.models import Connection, ConnectSession, Integration
+from connections.services.check_key import check_key
+from connections.services.connect_session import use_session
+from connections.services.store_credential import NewCredential, activate_connection
+from orgs.http import make_actor
+from orgs.models import User
+
+
+def connect_with_key(
+    *,
+    key: str,
+    session: ConnectSession | None = None,
+    user: User | None = None,
+    integration: Integration | None = None,
+    actor: Actor | None = None,
+) -> Connection:
+    """Connect a person with the key they pasted: on a connect session, which is used up by it, or directly.
+
+    Raises ValidationError, KeyRefusedError when the integration refuses the key, ConnectLinkError.
+    """
+    if session is not None:
+        user, integration = session.user, session.integration
+    if user is None or integration is None:
+        raise TypeError("connect_with_key needs a session, or a user and an integration")
+    if integration.auth_mode != Integration.AuthMode.USER_TOKEN:
+        raise ValidationError({"key": "This integration is not connected with a key of one's own."})
+    is_verified = check_key(integration, key)
+    with transaction.atomic():
+        if session is not None:
+            use_session(session)
+        return activate_connection(
+            integration=integration,
+            user=user,
+            new=NewCredential(document={"key": key}),
+            actor=actor or make_actor(user=user),
+            verified=is_verified,
+        )
