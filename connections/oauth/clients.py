@@ -29,7 +29,9 @@ class Client:
         if self.auth_method == "client_secret_basic":
             # Both halves are form-encoded before they are joined (RFC 6749 §2.3.1).
             pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
-            return form, {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+            # Servers built on MCP's own Python package (2.3) look the client up by the form's client_id even so.
+            named = {**form, "client_id": self.client_id}
+            return named, {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         if self.auth_method == "client_secret_post":
             return {**form, "client_id": self.client_id, "client_secret": self.client_secret}, {}
         return {**form, "client_id": self.client_id}, {}
