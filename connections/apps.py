@@ -8,14 +8,16 @@ class ConnectionsConfig(AppConfig):
 
     def ready(self) -> None:
         from connections.consent import allow_requested_integrations, get_abilities
+        from connections.off_boarding import end_connections
         from connections.outbound import send
         from connections.resources import find_gateway_resource
         from orgs.oauth.consent import register_abilities_provider
         from orgs.oauth.resources import register_resource_finder
         from orgs.outbound import register_transport
-        from orgs.signals import application_claimed
+        from orgs.signals import application_claimed, membership_suspended
 
         register_transport(send)
         register_resource_finder(find_gateway_resource)
         register_abilities_provider(get_abilities)
         application_claimed.connect(allow_requested_integrations, dispatch_uid="connections.allow_requested")
+        membership_suspended.connect(end_connections, dispatch_uid="connections.end_connections")

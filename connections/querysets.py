@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any, Self, TypeVar
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from orgs.querysets import OrganizationOwnedQuerySet
@@ -33,3 +34,11 @@ class ConnectionQuerySet(OrganizationOwnedQuerySet[M]):
 
     def expiring_within(self, period: dt.timedelta) -> Self:
         return self.filter(status="active", expires_at__lt=timezone.now() + period)
+
+    def due_for_refresh(self, ahead: dt.timedelta) -> Self:
+        """Return what expires soon or failed, and may be tried now; the most urgent first."""
+        now = timezone.now()
+        expiring = Q(status="active", expires_at__lt=now + ahead) | Q(status="error")
+        may_be_tried = Q(refresh_retry_at__isnull=True) | Q(refresh_retry_at__lt=now)
+        rows = self.filter(expiring, may_be_tried, integration__auth_mode="oauth")
+        return rows.exclude(integration__status="disabled").order_by("expires_at")

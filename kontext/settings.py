@@ -206,6 +206,14 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "rotate-signing-keys": {"task": "orgs.rotate_signing_keys", "schedule": 30 * 24 * 3600.0},
     "delete-expired-tokens": {"task": "orgs.delete_expired_tokens", "schedule": 3600.0},
     "delete-unclaimed-applications": {"task": "orgs.delete_unclaimed_applications", "schedule": 3600.0},
+    "refresh-expiring-connections": {
+        "task": "connections.refresh_expiring",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
+    "confirm-revocations": {"task": "connections.confirm_revocations", "schedule": 60.0, "options": {"expires": 60.0}},
+    "discover-pending": {"task": "connections.discover_pending", "schedule": 300.0, "options": {"expires": 300.0}},
+    "forget-connect-sessions": {"task": "connections.forget_sessions", "schedule": 3600.0},
 }
 
 LOGGING = {

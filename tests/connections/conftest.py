@@ -8,6 +8,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from pytest_django import Settings
 
+from connections.models import Integration
+from connections.services.add_integration import add_integration
+from connections.services.discover_integration import discover_integration
+from tests.e2e.live import start_github
+from tests.e2e.peers import GitHub
+from tests.e2e.processes import Process
+from tests.factories import Cast, make_cast
+
 Script = Callable[[socket.socket], None]
 
 
@@ -78,3 +86,34 @@ def raw_server() -> Iterator[Callable[[Script], RawServer]]:
 @pytest.fixture
 def private_networks(settings: Settings) -> None:
     settings.ALLOW_PRIVATE_NETWORKS = True
+
+
+@pytest.fixture(scope="session")
+def github_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
+    processes: list[Process] = []
+    try:
+        yield start_github(tmp_path_factory.mktemp("github"), processes)
+    finally:
+        for process in processes:
+            process.stop()
+
+
+@pytest.fixture
+def github(github_process: GitHub) -> GitHub:
+    """The demo GitHub, a process of its own, as if nobody had been there before."""
+    github_process.set_token_lifetime(3600)
+    github_process.revoke_everything()
+    github_process.forget_requests()
+    return github_process
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    return make_cast()
+
+
+@pytest.fixture
+def integration(cast: Cast, github: GitHub) -> Integration:
+    """Acme's GitHub: the demo GitHub, discovered and in use."""
+    made = add_integration(organization=cast.acme, slug="code", name="Code", url=github.url)
+    return discover_integration(integration=made)
