@@ -75,3 +75,10 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+    @property
+    def target(self) -> str:
+        """What was acted on, in a word: a capability with its integration, an integration, or a name; perhaps empty."""
+        if self.capability:
+            return self.capability if ":" in self.capability else f"{self.integration}:{self.capability}"
+        return self.integration or str(self.details.get("name") or "")

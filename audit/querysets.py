@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,6 +22,11 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 
     def of_call(self, call: UUID) -> AuditEventQuerySet:
         return self.filter(call=call).order_by("id")
+
+    def since(self, moment: dt.datetime) -> AuditEventQuerySet:
+        """Return the events from a moment on, found by their keys, which begin with the time and are indexed."""
+        first = UUID(int=int(moment.timestamp() * 1000) << 80)
+        return self.filter(pk__gte=first, occurred_at__gte=moment)
 
     def update(self, **kwargs: Any) -> int:
         raise TypeError("audit events are append-only")

@@ -23,6 +23,7 @@ class EventType(StrEnum):
     SIGN_IN_REFUSED = "person.sign_in_refused"
     SIGNED_OUT = "person.signed_out"
     PERSON_CREATED = "person.created"
+    PERSON_CHANGED = "person.changed"
     PERSON_SUSPENDED = "person.suspended"
     GROUPS_CHANGED = "person.groups_changed"
     TOKEN_ISSUED = "token.issued"  # noqa: S105

@@ -52,6 +52,13 @@ def set_identity_provider(
     return row
 
 
+def delete_identity_provider(*, provider: IdentityProvider, actor: Actor | None = None) -> None:
+    """Delete an identity provider: nobody signs in there any more. People and their memberships stay."""
+    with transaction.atomic():
+        _record(provider, actor, deleted=True)
+        provider.delete()
+
+
 def seal_client_secret(provider: IdentityProvider, secret: str) -> bytes:
     return encrypt(provider.organization_id, secret.encode(), associated_data=_bind(provider)) if secret else b""
 

@@ -70,7 +70,7 @@ def resume_user(*, user: User, actor: Actor | None = None) -> User:
 
 
 def set_role(*, membership: Membership, role: str, actor: Actor | None = None) -> Membership:
-    """Give a member another role. Who administrates an organization may open the admin, within it."""
+    """Give a member another role. Whoever is more than a member may open the admin, within what the role allows."""
     with transaction.atomic():
         former = membership.role
         if role not in (Membership.Role.OWNER, Membership.Role.ADMIN):
@@ -78,12 +78,16 @@ def set_role(*, membership: Membership, role: str, actor: Actor | None = None) -
         membership.role = role
         membership.full_clean()
         membership.save(update_fields=["role"])
-        user = membership.user
-        is_administrator = user.memberships.filter(role__in=("owner", "admin")).exists()
-        User.objects.filter(pk=user.pk).update(is_staff=is_administrator or user.is_superuser)
-        user.refresh_from_db(fields=["is_staff"])
+        update_admin_access(membership.user)
         _record(EventType.MEMBERSHIP_CHANGED, membership, actor, former=former, role=role)
     return membership
+
+
+def update_admin_access(user: User) -> None:
+    """Let a person open the admin exactly while a role of theirs has something to do there."""
+    has_role = user.memberships.exclude(role=Membership.Role.MEMBER).exists()
+    User.objects.filter(pk=user.pk).update(is_staff=has_role or user.is_superuser)
+    user.refresh_from_db(fields=["is_staff"])
 
 
 def _check_another_administrator(membership: Membership) -> None:
