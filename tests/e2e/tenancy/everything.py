@@ -109,7 +109,7 @@ def _make(model: type[models.Model], rows: dict[str, models.Model]) -> models.Mo
 
 def _fills_itself(field: models.Field[Any, Any]) -> bool:
     """Defaults are kept, except of texts: they carry the mark."""
-    if field.primary_key and field.attname == "organization_id":
+    if field.attname == "organization_id":
         return False
     automatic = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
     if field.primary_key or automatic or field.has_db_default():
