@@ -1,8 +1,8 @@
 """What an app's admin.py needs. See docs/architecture.md for how the parts work together."""
 
 from orgs.administration.access import READERS, WRITERS, Access, get_access, narrow
-from orgs.administration.actions import get_change_url, get_permitted, object_action
-from orgs.administration.forms import OrganizationForm, WriteOnlySecretField
+from orgs.administration.actions import get_change_url, get_permitted, object_action, show_secret_once
+from orgs.administration.forms import LinesField, OrganizationForm, WordsField, WriteOnlySecretField
 from orgs.administration.models import (
     OrganizationModelAdmin,
     OrganizationStackedInline,
@@ -15,11 +15,13 @@ __all__ = [
     "READERS",
     "WRITERS",
     "Access",
+    "LinesField",
     "OrganizationForm",
     "OrganizationModelAdmin",
     "OrganizationStackedInline",
     "OrganizationTabularInline",
     "ScopedRelatedFilter",
+    "WordsField",
     "WriteOnlySecretField",
     "get_access",
     "get_change_url",
@@ -27,4 +29,5 @@ __all__ = [
     "get_permitted",
     "narrow",
     "object_action",
+    "show_secret_once",
 ]

@@ -26,6 +26,22 @@ for model in (
     if admin.site.is_registered(model):
         admin.site.unregister(model)
 
-from orgs.admin import audit_events, organizations, people  # noqa: E402
+from orgs.admin import (  # noqa: E402
+    applications,
+    audit_events,
+    groups,
+    identity_providers,
+    organizations,
+    people,
+    signing_keys,
+)
 
-__all__ = ["audit_events", "organizations", "people"]
+__all__ = [
+    "applications",
+    "audit_events",
+    "groups",
+    "identity_providers",
+    "organizations",
+    "people",
+    "signing_keys",
+]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -18,8 +18,9 @@ from unfold.decorators import display
 
 from audit.models import AuditEvent, Outcome
 from audit.types import EventType
-from orgs.admin_site import WRITERS, OrganizationModelAdmin, get_access
-from orgs.models import Membership, Organization
+from orgs.admin_site import OrganizationModelAdmin, get_access
+from orgs.administration.activity import EVENT_READERS, is_related_to
+from orgs.models import Organization
 
 _MOST_COUNTED = 10_000
 _OUTCOME_LABELS: dict[str, str] = {
@@ -31,7 +32,6 @@ _OUTCOME_LABELS: dict[str, str] = {
     Outcome.CANCELLED: "info",
     Outcome.NONE: "info",
 }
-_NAMED_IN_DETAILS = ("object_id", "delegation", "user", "of_user")
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -61,13 +61,7 @@ class RelatedFilter(admin.SimpleListFilter):
             key = UUID(value)
         except ValueError:
             return queryset.none()
-        columns = ("user_id", "application_id", "integration_id", "connection_id", "call")
-        found = Q(pk=key)
-        for column in columns:
-            found |= Q(**{column: key})
-        for name in _NAMED_IN_DETAILS:
-            found |= Q(**{f"details__{name}": str(key)})
-        return queryset.filter(found)
+        return queryset.filter(is_related_to(key))
 
 
 class OrganizationFilter(admin.SimpleListFilter):
@@ -107,7 +101,7 @@ class AuditEventAdmin(OrganizationModelAdmin):
 
     is_read_only: ClassVar[bool] = True
     has_events: ClassVar[bool] = False
-    reader_roles = WRITERS | {Membership.Role.AUDITOR}
+    reader_roles = EVENT_READERS
     paginator = BoundedPaginator
     list_display = ("when", "type", "outcome_shown", "who", "application_name", "what", "request_id")
     list_filter = (
@@ -176,9 +170,7 @@ class AuditEventAdmin(OrganizationModelAdmin):
 
     @display(description="what", empty_value="-")
     def what(self, obj: AuditEvent) -> str | None:
-        if obj.capability:
-            return f"{obj.integration}:{obj.capability}" if ":" not in obj.capability else obj.capability
-        return obj.integration or obj.details.get("name") or None
+        return obj.target or None
 
     @display(description="organization", empty_value="the installation")
     def organization_name(self, obj: Any) -> str | None:

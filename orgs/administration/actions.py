@@ -33,8 +33,8 @@ def object_action(
 
     GET asks, saying `consequence` (a sentence on what will stop or happen, or a function of the object that gives
     one); POST runs the method. What it returns is the answer, and None leads back to the object with `done`. An
-    object of another organization is not found; `permission` is one of view, change, delete. The method calls a
-    service that owns its transaction: no transaction is open, so it may reach the network. Refusals
+    object of another organization is not found; `permission` names a `has_…_permission` of the admin. The method
+    calls a service that owns its transaction: no transaction is open, so it may reach the network. Refusals
     (`OrganizationModelAdmin.refusals`) become a message.
     """
 
@@ -57,6 +57,23 @@ def object_action(
         return offered
 
     return decorate
+
+
+def show_secret_once(
+    admin: Any, request: HttpRequest, row: Any, *, title: str, facts: list[tuple[str, str]]
+) -> HttpResponse:
+    """Answer with a page that shows what can't be shown again: it is in this answer and nowhere else."""
+    context = {
+        **admin.admin_site.each_context(request),
+        "opts": admin.opts,
+        "original": row,
+        "title": title,
+        "facts": facts,
+        "back_url": get_change_url(admin, row),
+    }
+    response = TemplateResponse(request, "admin/kontext/secret.html", context)
+    response["Cache-Control"] = "no-store, private"
+    return response
 
 
 def get_permitted(admin: Any, request: HttpRequest, object_id: str, permission: str = "change") -> Any:

@@ -8,7 +8,7 @@ from uuid import UUID
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
-from unfold.widgets import UnfoldAdminPasswordInput
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
 from orgs.models import Membership, Organization, User
 
@@ -26,7 +26,7 @@ class WriteOnlySecretField(forms.CharField):
             "max_length": 4096,
             "empty_value": None,
             "help_text": "Stored encrypted and never shown again. Leave it empty to keep what is stored.",
-            "widget": UnfoldAdminPasswordInput(
+            "widget": UnfoldAdminPasswordWidget(
                 render_value=False, attrs={"autocomplete": "new-password", "spellcheck": "false"}
             ),
         }
@@ -35,6 +35,41 @@ class WriteOnlySecretField(forms.CharField):
     def get_bound_field(self, form: forms.BaseForm, field_name: str) -> forms.BoundField:
         self.initial = None
         return super().get_bound_field(form, field_name)
+
+
+class LinesField(forms.CharField):
+    """Several values, one a line; becomes a list without empty lines and repetitions."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        defaults = {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false"})}
+        super().__init__(**{**defaults, **kwargs})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> Any:
+        lines = value if isinstance(value, list | tuple) else str(value or "").splitlines()
+        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+    def run_validators(self, value: Any) -> None:
+        for line in value:
+            super().run_validators(line)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.to_python(initial) != self.to_python(data))
+
+
+class WordsField(LinesField):
+    """As LinesField, for a column that keeps the values as words with a space between."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(str(value or "").split())
+
+    def to_python(self, value: Any) -> str:
+        return " ".join(super().to_python(str(value or "").split()))
+
+    def run_validators(self, value: Any) -> None:
+        super().run_validators(value.split())
 
 
 class OrganizationForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.forms import ModelForm
@@ -15,7 +16,8 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
-from orgs.administration.access import get_access
+from orgs.administration.access import get_access, get_organization_ids
+from orgs.administration.activity import EVENT_READERS, get_recent_events
 from orgs.administration.changes import State, capture, capture_stored, record_change
 from orgs.administration.scope import ScopeMixin
 from orgs.errors import OrgsError
@@ -37,6 +39,8 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
     show_full_result_count = False
     warn_unsaved_form = True
     compressed_fields = True
+    change_form_outer_after_template: Any = "admin/kontext/activity.html"
+    actions_detail: Any = ()
 
     # What is saved, and by whom
 
@@ -67,13 +71,20 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
         before = _capture_rows(formset)
         for row in formset.save(commit=False):
             _inherit_organization(row, form.instance)
-            row.save()
+            self.save_row(request, row)
         for row in formset.deleted_objects:
             key = row.pk
-            row.delete()
+            self.delete_row(request, row)
             row.pk = key  # for the record
         formset.save_m2m()
         _record_rows(request, formset, before)
+
+    def save_row(self, request: HttpRequest, row: Any) -> None:
+        """Save a row of an inline. Override it to call a service; the row has the form's values."""
+        row.save()
+
+    def delete_row(self, request: HttpRequest, row: Any) -> None:
+        row.delete()
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         before, key = capture(obj), obj.pk
@@ -102,6 +113,7 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Show the form again, with the service's refusal as its errors; the transaction has been rolled back."""
+        extra_context = {**(extra_context or {}), **self._get_activity(request, object_id)}
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except self.refusals as refusal:
@@ -144,6 +156,11 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
         if obj is None or not _has_organization(self.model) or "organization" in fields:
             return fields
         return (*fields, "organization")  # nothing moves between organizations
+
+    def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A row that is being added has nothing yet that could only be read."""
+        inlines = super().get_inline_instances(request, obj)
+        return [inline for inline in inlines if obj is not None or not getattr(inline, "is_read_only", False)]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Choose the organization where there is no choice."""
@@ -190,6 +207,12 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
             raise Http404("not found")
         return HttpResponseRedirect(get_events_url(row))
 
+    def _get_activity(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
+        row = self.get_object(request, unquote(object_id)) if object_id and self.has_events else None
+        if row is None or not get_access(request).covers(get_organization_ids(row), EVENT_READERS):
+            return {}
+        return {"activity": get_recent_events(row, get_access(request)), "activity_url": get_events_url(row)}
+
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:  # type: ignore[override]
         """Recorded in the audit trail by `save_model`."""
 
@@ -200,6 +223,10 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
         """Recorded in the audit trail by `delete_model`."""
 
     # Buttons
+
+    def has_superuser_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the person runs the whole installation; for `object_action(permission="superuser")`."""
+        return get_access(request).is_superuser
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         row = self.get_object(request, object_id)
