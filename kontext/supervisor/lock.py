@@ -39,10 +39,8 @@ def lock_folder(data_dir: Path) -> Iterator[FolderLock]:
     """Hold the data folder. Raises AlreadyRunningError while somebody else does."""
     descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunningError(data_dir, _read(descriptor)) from None
+        if not _take(descriptor):
+            raise AlreadyRunningError(data_dir, _read(descriptor))
         yield FolderLock(descriptor)
     finally:
         os.close(descriptor)
@@ -51,12 +49,21 @@ def lock_folder(data_dir: Path) -> Iterator[FolderLock]:
 def find_holder(data_dir: Path) -> Mapping[str, object] | None:
     """Return what the running supervisor of this folder wrote down, or None where none runs."""
     try:
-        with lock_folder(data_dir):
-            return None
-    except AlreadyRunningError as error:
-        return error.holder
+        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR)
     except OSError:
         return None
+    try:
+        return None if _take(descriptor) else _read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read(descriptor: int) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 TIMEOUT = 1.0
@@ -15,15 +16,21 @@ def answers_http(url: str) -> Callable[[], bool]:
     """Return a probe that is true once the URL gives any HTTP answer below 500, redirects and refusals included."""
 
     def probe() -> bool:
-        try:
-            with _OPENER.open(url, timeout=TIMEOUT) as response:
-                return bool(response.status < 500)
-        except urllib.error.HTTPError as error:
-            return error.code < 500
-        except (OSError, ValueError):
-            return False
+        status = find_status(url)
+        return status is not None and status < 500
 
     return probe
+
+
+def find_status(url: str, *, timeout: float = TIMEOUT) -> int | None:
+    """Return the HTTP status that the URL answers with, or None where nothing does."""
+    try:
+        with _OPENER.open(url, timeout=timeout) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, ValueError, HTTPException):
+        return None
 
 
 def accepts_connections(url: str) -> Callable[[], bool]:

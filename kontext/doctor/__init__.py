@@ -1,0 +1,1 @@
+"""What `manage.py doctor` looks at. An examination never raises: whatever it meets becomes a finding."""
