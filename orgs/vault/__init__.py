@@ -6,13 +6,27 @@ opening with other associated data fails, so a ciphertext that is moved to anoth
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from uuid import UUID
 
-from orgs.vault.box import get_key_id, open_sealed, seal
+from orgs.vault.box import Key, get_key_id, open_sealed, seal
 from orgs.vault.errors import VaultError
 from orgs.vault.keys import forget_keys, get_opening_key, get_sealing_key
 
-__all__ = ["VaultError", "decrypt", "derive_key", "encrypt", "forget_keys"]
+__all__ = ["Sealed", "VaultError", "decrypt", "derive_key", "encrypt", "forget_keys", "hold_sealed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A secret that stays sealed until it is needed, with the key to it at hand: opening takes about a microsecond."""
+
+    ciphertext: bytes = field(repr=False)
+    associated_data: bytes = field(repr=False)
+    key: Key = field(repr=False)
+
+    def open(self) -> bytes:
+        """Raises VaultError for a secret that was changed, or moved here from another record."""
+        return open_sealed(self.key, self.ciphertext, self.associated_data)
 
 
 def encrypt(organization_id: UUID | None, plaintext: bytes, *, associated_data: bytes) -> bytes:
@@ -28,6 +42,16 @@ def decrypt(organization_id: UUID | None, ciphertext: bytes | memoryview, *, ass
     sealed = bytes(ciphertext)
     key = get_opening_key(organization_id, get_key_id(sealed))
     return open_sealed(key, sealed, _bind(organization_id, associated_data))
+
+
+def hold_sealed(organization_id: UUID | None, ciphertext: bytes | memoryview, *, associated_data: bytes) -> Sealed:
+    """Return what `encrypt` sealed, for code that opens it again and again and must not read the database then.
+
+    Raises VaultError when its key is gone or is another organization's.
+    """
+    sealed = bytes(ciphertext)
+    key = get_opening_key(organization_id, get_key_id(sealed))
+    return Sealed(sealed, _bind(organization_id, associated_data), key)
 
 
 def derive_key(organization_id: UUID | None, purpose: str) -> bytes:
