@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import uuid_utils
+
 if TYPE_CHECKING:
     from policy.engine import Policy
 
@@ -71,9 +73,9 @@ class DelegationFacts:
     expires_at: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Snapshot:
-    """One organization at one version.
+    """One organization at one version. Two are the same only if they are one object.
 
     `integrations` by slug; `capabilities` by (integration id, kind, name); `applications` by client_id; `people` by
     user id; `delegations` by (user id, application id); `revoked` are the identifiers of tokens that have not expired.
@@ -114,7 +116,8 @@ class Principal:
 class CallEvent:
     """One audit event of a call: the columns of audit.AuditEvent that a call fills. `details` holds no secret.
 
-    `call` and `phase` together are written once, however often a write is repeated.
+    `call` and `phase` together are written once, however often a write is repeated. `occurred_at` is in seconds since
+    the epoch.
     """
 
     type: str
@@ -141,6 +144,7 @@ class CallEvent:
     arguments_digest: str = ""
     latency_us: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: str(uuid_utils.uuid7()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
