@@ -13,10 +13,12 @@ from tests.factories.rows import (
     make_organization,
     make_rule,
 )
+from tests.factories.tokens import issue_token
 
 __all__ = [
     "Cast",
     "allow_integration",
+    "issue_token",
     "make_application",
     "make_capability",
     "make_cast",
