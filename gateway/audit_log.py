@@ -1,0 +1,234 @@
+"""Write what calls do into the audit log, durably, before they go on. Calls that come together share a commit.
+
+One writer, one statement at a time: while it commits, the next batch gathers. The usual path has no task and no
+time-out of its own, since wake-ups are what it would spend most on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import orjson
+
+from gateway.channel import Channel, ChannelError, Rows
+from gateway.errors import UnavailableError
+from gateway.facts import CallEvent
+
+logger = logging.getLogger(__name__)
+
+# From a batch's first event on. A killed PostgreSQL once left a writer without a deadline hanging for eight seconds.
+FLUSH_SECONDS = 1.0
+_RETRY_SECONDS = 0.05
+_MOST_ROWS = 1_000
+# Beyond this, calls come faster than they can be written down: refusing some is better than keeping all waiting.
+_MOST_WAITING = 20_000
+
+_TYPES = {
+    **dict.fromkeys((field.name for field in fields(CallEvent)), "text"),
+    **dict.fromkeys(("id", "call", "organization_id", "user_id", "application_id"), "uuid"),
+    **dict.fromkeys(("integration_id", "connection_id"), "uuid"),
+    **dict.fromkeys(("policy_version", "latency_us"), "bigint"),
+    **dict.fromkeys(("decision", "details"), "jsonb"),
+    "occurred_at": "double precision",
+    "source_address": "inet",
+}
+# Names come from outside and may be longer than their columns; an event is worth more than the end of a name.
+_WIDTHS = {
+    **dict.fromkeys(("user_name", "application_name", "capability", "account"), 255),
+    **dict.fromkeys(("type", "integration", "request_id", "arguments_digest"), 64),
+    "session": 128,
+    "trace_id": 32,
+}
+
+
+def _make_statement() -> str:
+    values = {name: f'left(r."{name}", {_WIDTHS[name]})' if name in _WIDTHS else f'r."{name}"' for name in _TYPES}
+    values["occurred_at"] = 'to_timestamp(r."occurred_at")'
+    columns = ", ".join(f'"{name}"' for name in _TYPES)
+    types = ", ".join(f'"{name}" {type_}' for name, type_ in _TYPES.items())
+    return (
+        f"INSERT INTO audit_auditevent ({columns}) SELECT {', '.join(values.values())} "  # noqa: S608 (names of our own)
+        f"FROM jsonb_to_recordset($1::jsonb) AS r({types}) ON CONFLICT (call, phase) DO NOTHING"
+    )
+
+
+_INSERT = _make_statement()
+# What `off` would call written could be lost with the machine. A server that outlives us ends what we gave up on.
+_SETTINGS = f"""
+    SELECT set_config('statement_timeout', '{int(FLUSH_SECONDS * 1000)}', false);
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    row: bytes
+    done: asyncio.Future[None]
+    deadline: float
+
+
+class AuditLog:
+    """Writes CallEvents. If it can't, the call that asked must not happen."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Entry] = deque()
+        self._channel: Channel | None = None
+        self._is_flushing = False
+        self._recovery: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    async def stop(self) -> None:
+        """Write what is waiting, then close."""
+        give_up = self._loop.time() + FLUSH_SECONDS
+        while self._is_flushing and self._loop.time() < give_up:
+            await asyncio.sleep(0.01)
+        if self._recovery is not None:
+            self._recovery.cancel()
+        if self._channel is not None:
+            self._channel.close()
+
+    async def write(self, event: CallEvent) -> None:
+        """Return once the event is durable. Raises UnavailableError, within about a second, if it isn't by then.
+
+        The event may be in the log after an error or a cancellation all the same: the answer can get lost.
+        """
+        if len(self._waiting) >= _MOST_WAITING:
+            raise UnavailableError("the audit log can't keep up with the calls")
+        entry = _Entry(_encode(event), self._loop.create_future(), self._loop.time() + FLUSH_SECONDS)
+        self._waiting.append(entry)
+        if not self._is_flushing:
+            self._is_flushing = True
+            # Not at once: what else this turn of the loop has to write goes along.
+            self._loop.call_soon(self._flush)
+        await entry.done
+
+    def _flush(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_ROWS))]
+        if not batch:
+            self._is_flushing = False
+        elif self._channel is None or not self._channel.is_open:
+            self._recover(batch)
+        else:
+            timer = self._loop.call_at(batch[0].deadline, self._channel.close)
+            written = self._channel.execute("insert", [_join(batch)])
+            written.add_done_callback(lambda written: self._finish(batch, timer, written))
+
+    def _finish(self, batch: Sequence[_Entry], timer: asyncio.TimerHandle, written: asyncio.Future[Rows]) -> None:
+        timer.cancel()
+        if written.cancelled() or written.exception() is not None:
+            self._recover(batch)
+            return
+        _settle(batch, None)
+        self._flush()
+
+    def _recover(self, batch: Sequence[_Entry]) -> None:
+        self._recovery = self._loop.create_task(self._write_with_patience(batch))
+        self._recovery.add_done_callback(lambda task: None if task.cancelled() else self._flush())
+
+    async def _write_with_patience(self, batch: Sequence[_Entry]) -> None:
+        """Try until the batch's deadline, with new connections; writing twice adds nothing."""
+        deadline = max(batch[0].deadline, self._loop.time() + _RETRY_SECONDS)
+        error: Exception | None = None
+        while self._loop.time() < deadline:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._write_anew(batch)
+                return
+            except (ChannelError, TimeoutError) as failure:
+                error = failure
+                self._drop_channel()
+            await asyncio.sleep(_RETRY_SECONDS)
+        logger.error("the audit log can't be written, %d calls are refused: %s", len(batch), error or "no answer")
+        _settle(batch, "the audit log can't be written at present, so nothing was done")
+
+    async def _write_anew(self, batch: Sequence[_Entry]) -> None:
+        channel = self._channel if self._channel is not None and self._channel.is_open else await self._connect()
+        try:
+            await channel.execute("insert", [_join(batch)])
+            _settle(batch, None)
+        except ChannelError as error:
+            if not _is_about_values(error):
+                raise
+            # One event that PostgreSQL refuses must not take the others with it.
+            for entry in batch:
+                await _write_alone(channel, entry)
+
+    async def _connect(self) -> Channel:
+        self._drop_channel()
+        channel = await Channel.open("audit log")
+        try:
+            await channel.query(_SETTINGS)
+            await channel.prepare("insert", _INSERT)
+        except BaseException:
+            channel.close()
+            raise
+        self._channel = channel
+        return channel
+
+    def _drop_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = None
+
+
+async def _write_alone(channel: Channel, entry: _Entry) -> None:
+    try:
+        await channel.execute("insert", [_join([entry])])
+        _settle([entry], None)
+    except ChannelError as error:
+        if not _is_about_values(error):
+            raise
+        logger.error("an audit event was refused by the database: %s", error)
+        _settle([entry], "this call can't be written to the audit log, so nothing was done")
+
+
+def _is_about_values(error: ChannelError) -> bool:
+    """Tell whether trying again is pointless: a data exception (22) or a violated constraint (23)."""
+    return error.sqlstate[:2] in ("22", "23")
+
+
+def _settle(batch: Sequence[_Entry], problem: str | None) -> None:
+    for entry in batch:
+        # A caller that was cancelled waits no more; one that was answered already keeps that answer.
+        if entry.done.done():
+            continue
+        if problem is None:
+            entry.done.set_result(None)
+        else:
+            entry.done.set_exception(UnavailableError(problem))
+
+
+def _join(batch: Sequence[_Entry]) -> bytes:
+    return b"[" + b",".join([entry.row for entry in batch]) + b"]"
+
+
+def _encode(event: CallEvent) -> bytes:
+    try:
+        row = orjson.dumps(event)
+    except orjson.JSONEncodeError:
+        row = json.dumps(_make_encodable(event), default=str).encode()
+    # PostgreSQL has no NUL in text. Both escapes are six bytes of valid JSON wherever they stand.
+    return row.replace(b"\\u0000", b"\\ufffd")
+
+
+def _make_encodable(event: CallEvent) -> dict[str, Any]:
+    """Return the event without what UTF-8 can't say: half a surrogate pair, from a client that sent one."""
+    return {field.name: _scrub(getattr(event, field.name)) for field in fields(event)}
+
+
+def _scrub(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_scrub(str(key)): _scrub(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrub(item) for item in value]
+    return value
