@@ -1,0 +1,43 @@
+"""What a process of the gateway lives on besides the requests: made once, started with the event loop."""
+
+from __future__ import annotations
+
+from gateway.audit_log import AuditLog
+from gateway.authentication import Authenticator
+from gateway.credentials import Credentials
+from gateway.snapshot import Snapshots
+from gateway.snapshot.connections import ConnectionCopies
+from gateway.snapshot.listener import Listener
+from gateway.threads import Threads
+
+# Reading is short; a renewal may wait for a slow integration, and must not keep the others from reading.
+_READING_THREADS = 2
+_RENEWING_THREADS = 16
+
+
+class Runtime:
+    """Made on the running event loop. It starts without a database, too: calls are refused until there is one."""
+
+    def __init__(self) -> None:
+        self._reading = Threads("reading", _READING_THREADS)
+        self._renewing = Threads("renewing", _RENEWING_THREADS)
+        self._listener = Listener()
+        self.snapshots = Snapshots(self._listener, self._reading)
+        self.authenticator = Authenticator(self.snapshots)
+        self.audit_log = AuditLog()
+        self.credentials = Credentials(ConnectionCopies(self._listener, self._reading), self._renewing)
+
+    async def start(self) -> None:
+        self._listener.start()
+        await self.audit_log.start()
+
+    async def stop(self) -> None:
+        """Finish what was begun, then let go of the database."""
+        await self.audit_log.stop()
+        await self._listener.stop()
+        await self._reading.stop()
+        await self._renewing.stop()
+
+    async def check(self) -> None:
+        """Raise UnavailableError if calls can't be served now, because nothing is heard from the database."""
+        await self.snapshots.ensure_heard()
