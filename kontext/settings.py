@@ -228,5 +228,7 @@ LOGGING = {
         "oauthlib": {"level": "INFO"},
         "oauth2_provider": {"level": "INFO"},
         "social": {"level": "INFO"},
+        # At INFO it writes whole addresses, codes and links included.
+        "httpx2": {"level": "WARNING"},
     },
 }

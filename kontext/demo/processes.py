@@ -59,7 +59,7 @@ def _github(installation: Installation) -> Child:
     return Child(
         name="demo-github",
         title="GitHub (demo)",
-        argv=(sys.executable, "-m", "kontext.demo.github", "--port", str(port), "--state", str(state)),
+        argv=(sys.executable, "-m", "kontext.demo.github", "--port", str(port), "--state", str(state), "--inspect"),
         url=_url(port),
         is_ready=answers_http(f"{_url(port)}/.well-known/oauth-authorization-server"),
     )
