@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from kontext.access_log import CONFIGURATION
 from kontext.embedded.server import EmbeddedServer
 from kontext.supervisor.child import Child
 from kontext.supervisor.installation import Installation
@@ -78,8 +79,9 @@ def worker_child(installation: Installation) -> Child:
 
 def _granian(application: str, host: str, port: int, *options: str) -> tuple[str, ...]:
     address = ("--host", host, "--port", str(port))
-    upkeep = ("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "8", "--access-log")
-    return (sys.executable, "-m", "granian", *address, *options, *upkeep, application)
+    upkeep = ("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "8")
+    log = ("--access-log", "--log-config", str(CONFIGURATION))
+    return (sys.executable, "-m", "granian", *address, *options, *upkeep, *log, application)
 
 
 def _reachable(host: str) -> str:
