@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from policy.engine import Decision
+
 
 class GatewayError(Exception):
-    """Base of the gateway's errors: `code` is what an application sees, `status` the HTTP status it comes with."""
+    """Base of the gateway's errors: `code` is what an application sees, `status` the HTTP status it comes with.
+
+    `rpc_code` is the error's code where the answer is a JSON-RPC message.
+    """
 
     code = "kontext_server_error"
     status = 500
+    rpc_code = -32603
+
+    def get_headers(self) -> dict[str, str]:
+        return {}
+
+    def get_details(self) -> dict[str, Any]:
+        """Return what the `data` of a JSON-RPC error says beyond code and request ID."""
+        return {}
 
 
 class AuthenticationError(GatewayError):
@@ -20,6 +37,10 @@ class AuthenticationError(GatewayError):
         super().__init__(description)
         self.description = description
         self.error = error
+        self.challenge = ""
+
+    def get_headers(self) -> dict[str, str]:
+        return {"www-authenticate": self.challenge} if self.challenge else {}
 
 
 class InsufficientScopeError(AuthenticationError):
@@ -37,6 +58,10 @@ class UnavailableError(GatewayError):
 
     code = "kontext_unavailable"
     status = 503
+    rpc_code = -32005
+
+    def get_headers(self) -> dict[str, str]:
+        return {"retry-after": "1"}
 
 
 class ConnectionRequiredError(GatewayError):
@@ -48,6 +73,7 @@ class ConnectionRequiredError(GatewayError):
 
     code = "kontext_integration_connection_required"
     status = 403
+    rpc_code = -32004
 
     def __init__(self, text: str, *, reason: str, is_personal: bool = True) -> None:
         super().__init__(text)
@@ -55,8 +81,155 @@ class ConnectionRequiredError(GatewayError):
         self.is_personal = is_personal
 
 
-class CredentialUnavailableError(GatewayError):
+class CredentialUnavailableError(UnavailableError):
     """The credential could not be renewed or opened just now. Nothing was changed; the call can be tried again."""
 
-    code = "kontext_unavailable"
-    status = 503
+
+class MalformedRequestError(GatewayError):
+    """The HTTP request is not one that MCP allows."""
+
+    code = "kontext_mcp_invalid_request"
+    status = 400
+    rpc_code = -32600
+
+
+class HostRefusedError(MalformedRequestError):
+    code = "kontext_host_refused"
+
+
+class OriginRefusedError(MalformedRequestError):
+    code = "kontext_origin_refused"
+    status = 403
+
+
+class BodyTooLargeError(MalformedRequestError):
+    code = "kontext_body_too_large"
+    status = 413
+
+
+class NotAllowedMethodError(MalformedRequestError):
+    code = "kontext_method_not_allowed"
+    status = 405
+
+    def __init__(self, text: str, *, allowed: str) -> None:
+        super().__init__(text)
+        self.allowed = allowed
+
+    def get_headers(self) -> dict[str, str]:
+        return {"allow": self.allowed}
+
+
+class UnsupportedMediaTypeError(MalformedRequestError):
+    code = "kontext_mcp_invalid_request"
+    status = 415
+
+
+class NotFoundError(GatewayError):
+    """There is nothing here, or nothing this application may know of."""
+
+    code = "kontext_not_found"
+    status = 404
+    rpc_code = -32600
+
+
+class MalformedMessageError(MalformedRequestError):
+    """The body is not one acceptable JSON-RPC message. `request_id` is its id where that could be read."""
+
+    def __init__(self, text: str, rpc_code: int = -32600, request_id: str | int | None = None) -> None:
+        super().__init__(text)
+        self.rpc_code = rpc_code
+        self.request_id = request_id
+
+
+class InvalidParamsError(MalformedRequestError):
+    code = "kontext_mcp_invalid_params"
+    rpc_code = -32602
+
+
+class HeaderMismatchError(MalformedRequestError):
+    """Headers and body of a 2026-07-28 request say different things."""
+
+    code = "kontext_mcp_header_mismatch"
+    rpc_code = -32020
+
+
+class UnsupportedVersionError(MalformedRequestError):
+    code = "kontext_mcp_unsupported_version"
+    rpc_code = -32022
+
+    def __init__(self, text: str, *, details: Mapping[str, Any]) -> None:
+        super().__init__(text)
+        self.details = details
+
+    def get_details(self) -> dict[str, Any]:
+        return dict(self.details)
+
+
+class UnknownMethodError(GatewayError):
+    """The method is not among those the gateway lets through. 2026-07-28 prescribes 404, older revisions 200."""
+
+    code = "kontext_mcp_method_not_found"
+    rpc_code = -32601
+
+    def __init__(self, text: str, *, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class SessionExpiredError(GatewayError):
+    """The session is not one of this principal's, or has ended. 404 tells a client to initialize anew."""
+
+    code = "kontext_mcp_session_expired"
+    status = 404
+    rpc_code = -32600
+
+
+class CapabilityUnavailableError(GatewayError):
+    """The capability isn't known, is held for review, or is gone. A message the application should read: HTTP 200."""
+
+    code = "kontext_capability_unavailable"
+    status = 200
+    rpc_code = -32602
+
+    def __init__(self, text: str, *, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+    def get_details(self) -> dict[str, Any]:
+        return {"reason": self.reason}
+
+
+class PolicyDeniedError(GatewayError):
+    """The rules refuse the call. HTTP 200: clients read a JSON-RPC error only there, and people need the reason."""
+
+    code = "kontext_policy_denied"
+    status = 200
+    rpc_code = -32003
+
+    def __init__(self, text: str, decision: Decision) -> None:
+        super().__init__(text)
+        self.decision = decision
+
+    def get_details(self) -> dict[str, Any]:
+        decision = self.decision
+        return {
+            "layer": decision.deciding.value if decision.deciding is not None else None,
+            "rule": decision.rule_ids[0] if decision.rule_ids else None,
+            "explanation": decision.explain(),
+        }
+
+
+class IntegrationUnreachableError(GatewayError):
+    """The integration could not be reached, or did not answer in time. Whether it acted is not known."""
+
+    code = "kontext_integration_unreachable"
+    status = 502
+    rpc_code = -32006
+
+
+class IntegrationAnswerError(GatewayError):
+    """The integration answered with something that is not MCP, or too much of it."""
+
+    code = "kontext_integration_response_invalid"
+    status = 502
+    rpc_code = -32006

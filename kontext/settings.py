@@ -25,6 +25,9 @@ if SECRET_KEY == INSECURE_SECRET_KEY and not DEBUG:
 PUBLIC_URL = env("KONTEXT_PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("KONTEXT_GATEWAY_URL", default="http://127.0.0.1:8001").rstrip("/")
 ALLOWED_HOSTS = env.list("KONTEXT_ALLOWED_HOSTS", default=hosts_of(PUBLIC_URL))
+# Host names that the gateway answers to, and the origins of pages that may call it besides its own.
+GATEWAY_HOSTS = env.list("KONTEXT_GATEWAY_HOSTS", default=hosts_of(GATEWAY_URL))
+GATEWAY_ORIGINS = env.list("KONTEXT_GATEWAY_ORIGINS", default=[])
 # Discovery, token calls and forwarded calls may reach loopback and private ranges only when the operator says so.
 ALLOW_PRIVATE_NETWORKS = env.bool("KONTEXT_ALLOW_PRIVATE_NETWORKS", default=False)
 # The root key wraps each organization's data key (orgs/vault). With neither set, a file is made in the data folder.
