@@ -98,7 +98,7 @@ def default_database() -> Iterator[None]:
 
 @contextmanager
 def _database() -> Iterator[None]:
-    with psycopg.connect(_database_url("postgres"), autocommit=True) as server:
+    with psycopg.connect(database_url("postgres"), autocommit=True) as server:
         server.execute(f'CREATE DATABASE "{DATABASE}"')
         try:
             yield
@@ -106,7 +106,7 @@ def _database() -> Iterator[None]:
             server.execute(f'DROP DATABASE "{DATABASE}" WITH (FORCE)')
 
 
-def _database_url(name: str) -> str:
+def database_url(name: str) -> str:
     """The URL of a database on the server that the tests use, a Unix socket or not."""
     server = settings.DATABASES["default"]
     host, port = str(server["HOST"]), str(server["PORT"])
@@ -122,7 +122,7 @@ def _environment(folder: Path) -> dict[str, str]:
     data.mkdir()
     return {
         "KONTEXT_DATA_DIR": str(data),
-        "DATABASE_URL": _database_url(DATABASE),
+        "DATABASE_URL": database_url(DATABASE),
         "KONTEXT_ROOT_KEY_FILE": str(settings.ROOT_KEY_FILE),
         "KONTEXT_SECRET_KEY": settings.SECRET_KEY,
         "KONTEXT_ALLOW_PRIVATE_NETWORKS": "true",

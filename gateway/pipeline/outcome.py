@@ -1,0 +1,41 @@
+"""Stage 7. What came of it: durable before the last byte of the answer goes out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.errors import GatewayError, IntegrationAnswerError, IntegrationUnreachableError
+from gateway.pipeline.call import Call
+from gateway.pipeline.intent import make_event
+from gateway.service import Gateway
+
+OK = "ok"
+ERROR_REMOTE = "error_remote"
+ERROR_PROXY = "error_proxy"
+ERROR_AUTH = "error_auth"
+DENIED = "denied"
+CANCELLED = "cancelled"
+
+
+async def record_outcome(call: Call, gateway: Gateway, outcome: str, details: Mapping[str, Any] | None = None) -> None:
+    """Write the `completed` event of an invocation, once. Raises UnavailableError where that can't be done."""
+    if not call.is_recorded or call.is_completed:
+        return
+    call.is_completed = True
+    latency_us = int((time.perf_counter() - call.started) * 1_000_000)
+    event = make_event(call, phase="completed", outcome=outcome, latency_us=latency_us, details=details)
+    await gateway.runtime.audit_log.write(event)
+
+
+def judge_document(document: Mapping[str, Any]) -> str:
+    """Return the outcome that a JSON-RPC response stands for. A tool's own failure is a failure, too."""
+    result = document.get("result")
+    return OK if isinstance(result, dict) and result.get("isError") is not True else ERROR_REMOTE
+
+
+def judge_error(error: BaseException) -> str:
+    if isinstance(error, IntegrationUnreachableError | IntegrationAnswerError):
+        return ERROR_REMOTE
+    return ERROR_AUTH if isinstance(error, GatewayError) and error.status in (401, 403) else ERROR_PROXY

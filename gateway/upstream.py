@@ -1,0 +1,148 @@
+"""The way out to integrations: a narrow adapter over aiohttp, so that it can be exchanged.
+
+Each address is checked when it is dialled, also one written as a literal; redirects are not followed; cookies are not
+kept; time and size are bounded. A cancelled call closes its connection at once: the integration then knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+from django.conf import settings
+from yarl import URL
+
+from connections.addresses import is_address_allowed
+from connections.egress import check_url
+from connections.errors import DestinationRefusedError
+from gateway.errors import IntegrationAnswerError, IntegrationUnreachableError
+
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+# Without back-pressure in RSGI (granian 2.8) a slow reader's stream grows in our memory, so it has an end.
+MAX_STREAM_BYTES = 32 * 1024 * 1024
+_CONNECT_SECONDS = 10.0
+# A tool may take its time before its first byte; afterwards servers send pings.
+_SILENCE_SECONDS = 300.0
+_DOCUMENT_SECONDS = 60.0
+_KEPT_OPEN_SECONDS = 30.0
+
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
+_TIMEOUT_OF_STREAMS = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=3600)
+
+
+class Answer:
+    """An integration's answer, of which the head has arrived. It must be closed; closing early drops the connection."""
+
+    __slots__ = ("_response", "content_type", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def get_header(self, name: str) -> str | None:
+        return self._response.headers.get(name)
+
+    async def read(self) -> bytes:
+        """Return the whole body. Raises IntegrationAnswerError when it is too large or takes too long."""
+        received = bytearray()
+        try:
+            async with asyncio.timeout(_DOCUMENT_SECONDS):
+                async for chunk in self._response.content.iter_any():
+                    received += chunk
+                    if len(received) > MAX_DOCUMENT_BYTES:
+                        raise IntegrationAnswerError("the integration's answer is too large")
+        except TimeoutError:
+            raise IntegrationUnreachableError("the integration did not finish its answer in time") from None
+        except aiohttp.ClientError:
+            raise IntegrationUnreachableError("the connection to the integration broke off") from None
+        return bytes(received)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives. It ends where the integration ends it, or breaks off."""
+        received = 0
+        try:
+            async for chunk in self._response.content.iter_any():
+                received += len(chunk)
+                if received > MAX_STREAM_BYTES:
+                    raise IntegrationAnswerError("the integration's stream is too large")
+                yield chunk
+        except TimeoutError:
+            raise IntegrationUnreachableError("the integration fell silent") from None
+        except aiohttp.ClientError:
+            raise IntegrationUnreachableError("the connection to the integration broke off") from None
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class Upstream:
+    """A pool of connections to integrations, for one event loop."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            ssl=_make_tls_context(),
+            socket_factory=_open_socket,
+            keepalive_timeout=_KEPT_OPEN_SECONDS,
+            ttl_dns_cache=10,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, timeout=_TIMEOUT
+        )
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, *, is_stream: bool = False
+    ) -> Answer:
+        """Send a request and return the answer once its head is there. `is_stream` allows an hour of silence."""
+        assert self._session is not None
+        try:
+            response = await self._session.request(
+                method,
+                _read_url(url),
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                timeout=_TIMEOUT_OF_STREAMS if is_stream else None,
+            )
+        except DestinationRefusedError as error:
+            raise IntegrationUnreachableError(f"the integration's URL is refused: {error}") from None
+        except TimeoutError:
+            raise IntegrationUnreachableError("the integration did not answer in time") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise IntegrationUnreachableError(f"the integration can't be reached ({type(error).__name__})") from None
+        return Answer(response)
+
+
+@lru_cache(maxsize=1024)
+def _read_url(url: str) -> URL:
+    check_url(url)
+    return URL(url, encoded=True)
+
+
+def _make_tls_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _open_socket(address: tuple[Any, ...]) -> socket.socket:
+    """Open the socket for an address that is about to be dialled, or refuse it (SSRF, also by DNS rebinding)."""
+    family, kind, protocol, _, target = address
+    if not is_address_allowed(str(target[0]), private_networks=settings.ALLOW_PRIVATE_NETWORKS):
+        raise PermissionError("this address is private or reserved")
+    opened = socket.socket(family, kind, protocol)
+    opened.setblocking(False)
+    return opened
