@@ -109,6 +109,12 @@ class ConnectLinkError(ConnectionsError):
     code = "kontext_not_found"
 
 
+class ConnectLinkEndedError(ConnectLinkError):
+    """The right person, but too late: the link was used, or its time is over."""
+
+    code = "kontext_connect_link_ended"
+
+
 class AnotherAccountError(ConnectionsError):
     """The integration is connected as another account. Nothing was replaced: the person has to say so."""
 

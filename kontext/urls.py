@@ -10,6 +10,7 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("styleguide/", styleguide, name="styleguide"),
     path("admin/", admin.site.urls),
+    path("", include("connections.urls")),
     path("", include("orgs.urls")),
     path("", include("orgs.oauth.urls")),
     path("", include("orgs.sso.urls")),

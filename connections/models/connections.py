@@ -17,10 +17,10 @@ class Connection(models.Model):
     """One per user and integration; `user` is null for the organization's own (auth mode server_token).
 
     pending → active → reauthorization_required | revoked | error. `generation` counts stored credentials; a writer
-    that read an older one loses. `refresh_owner` and `refresh_deadline` fence a refresh across processes: an owner
-    whose deadline has passed died, or could not store what it had received. `refresh_failures` counts failures that
-    change nothing, `refresh_retry_at` is when the next attempt may come. Times of use are not kept here: the audit
-    trail has them, and a write per call would cost more than the call.
+    that read an older one loses. `is_renewable`: a refresh token came with it. `refresh_owner` and `refresh_deadline`
+    fence a refresh across processes: an owner whose deadline has passed died, or could not store what it had received.
+    `refresh_failures` counts failures that change nothing, `refresh_retry_at` is when the next attempt may come. Times
+    of use are not kept here: the audit trail has them, and a write per call would cost more than the call.
     """
 
     class Status(models.TextChoices):
@@ -49,6 +49,7 @@ class Connection(models.Model):
     issuer = models.CharField(max_length=500, blank=True)
     generation = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField(null=True, blank=True)
+    is_renewable = models.BooleanField(default=False, db_default=False)
     connected_at = models.DateTimeField(null=True, blank=True)
     last_refreshed_at = models.DateTimeField(null=True, blank=True)
     error = models.CharField(max_length=255, blank=True)

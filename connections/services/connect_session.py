@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hmac
+from uuid import UUID
 
 from django.utils import timezone
 
 from audit.services.record import Actor
 from audit.types import EventType
-from connections.errors import CallbackError, ConnectLinkError
+from connections.errors import CallbackError, ConnectLinkEndedError, ConnectLinkError
 from connections.models import ConnectSession, Integration
 from connections.sealing import digest_secret
 from connections.services.events import record_integration_event
@@ -26,7 +27,7 @@ def get_session(*, token: str, user: User, actor: Actor | None = None) -> Connec
     rows = ConnectSession.objects.select_related("integration", "organization", "user", "application")
     session = rows.filter(token_digest=digest_secret(token)).first()
     if session is None:
-        raise ConnectLinkError(_ENDED)
+        raise ConnectLinkError("there is no such link")
     _check_person(session, user, actor)
     _check_live(session)
     return session
@@ -53,6 +54,19 @@ def get_session_by_state(*, state: str, user: User, browser: str, actor: Actor |
     return session
 
 
+def get_session_to_decide(*, session_id: UUID, user: User, actor: Actor | None = None) -> ConnectSession:
+    """Return the session in which this person has two accounts to choose from. Raises ConnectLinkError."""
+    rows = ConnectSession.objects.select_related("integration", "organization", "user", "application")
+    session = rows.filter(pk=session_id).first()
+    if session is None:
+        raise ConnectLinkError("there is no such question")
+    _check_person(session, user, actor)
+    _check_live(session)
+    if not session.held_credential:
+        raise ConnectLinkEndedError("there is nothing to decide any more")
+    return session
+
+
 def take_state(session: ConnectSession) -> None:
     """Spend the state: of two callbacks that bring it, one goes on. Raises CallbackError for the other."""
     rows = ConnectSession.objects.filter(pk=session.pk, state_digest=session.state_digest, used_at__isnull=True)
@@ -64,7 +78,7 @@ def use_session(session: ConnectSession) -> None:
     """Use the session up, in the caller's transaction. Raises ConnectLinkError when somebody else just did."""
     rows = ConnectSession.objects.filter(pk=session.pk, used_at__isnull=True, expires_at__gt=timezone.now())
     if not rows.update(used_at=timezone.now(), state_digest=None, code_verifier=b"", held_credential=b""):
-        raise ConnectLinkError(_ENDED)
+        raise ConnectLinkEndedError(_ENDED)
 
 
 def _check_person(session: ConnectSession, user: User, actor: Actor | None) -> None:
@@ -77,9 +91,9 @@ def _check_person(session: ConnectSession, user: User, actor: Actor | None) -> N
 
 def _check_live(session: ConnectSession) -> None:
     if session.used_at is not None or session.expires_at <= timezone.now():
-        raise ConnectLinkError(_ENDED)
+        raise ConnectLinkEndedError(_ENDED)
     if session.integration.status != Integration.Status.ACTIVE:
-        raise ConnectLinkError("the integration is not in use (any more)")
+        raise ConnectLinkEndedError("the integration is not in use any more")
 
 
 def _record_refusal(session: ConnectSession, user: User, actor: Actor | None, reason: str) -> None:

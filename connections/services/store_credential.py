@@ -61,7 +61,7 @@ def store_credential(connection: Connection, document: Document, *, expires_at: 
     """Write the next generation of a locked connection's credential and make the connection active."""
     connection.generation += 1
     connection.status, connection.error = Connection.Status.ACTIVE, ""
-    connection.expires_at = expires_at
+    connection.expires_at, connection.is_renewable = expires_at, bool(document.get("refresh_token"))
     connection.refresh_owner = connection.refresh_deadline = connection.refresh_retry_at = None
     connection.refresh_failures = 0
     connection.save()

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.test import Client
 from pytest_django import Settings
 
 from connections.models import Integration
 from connections.services.add_integration import add_integration
 from connections.services.discover_integration import discover_integration
+from orgs.models import User
 from tests.e2e.live import start_github
 from tests.e2e.peers import GitHub
 from tests.e2e.processes import Process
@@ -117,3 +119,15 @@ def integration(cast: Cast, github: GitHub) -> Integration:
     """Acme's GitHub: the demo GitHub, discovered and in use."""
     made = add_integration(organization=cast.acme, slug="code", name="Code", url=github.url)
     return discover_integration(integration=made)
+
+
+@pytest.fixture
+def sign_in() -> Callable[[User], Client]:
+    """Return a browser with a session of this person."""
+
+    def signed_in(user: User) -> Client:
+        browser = Client()
+        browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        return browser
+
+    return signed_in

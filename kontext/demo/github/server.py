@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp.server.auth.handlers.metadata import MetadataHandler
 from mcp.server.auth.middleware.client_auth import AuthenticationError, ClientAuthenticator
 from mcp.server.auth.routes import build_metadata, cors_middleware
 from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions, RevocationOptions
@@ -74,7 +74,7 @@ def _registration() -> ClientRegistrationOptions:
 
 
 def _corrected_routes(provider: DemoProvider) -> list[Route]:
-    """Two endpoints where the package (2.3) falls short of its RFCs.
+    """Endpoints where the package (2.3) falls short of its RFCs, and one that it lacks: whose token is this?
 
     Its metadata can't say that `iss` comes back with the code (RFC 9207 §3) or that public clients are welcome, and its
     revocation endpoint answers 400 to a client that authenticates with HTTP Basic or not at all (RFC 7009 §2.1).
@@ -84,11 +84,29 @@ def _corrected_routes(provider: DemoProvider) -> list[Route]:
     metadata.authorization_response_iss_parameter_supported = True
     metadata.token_endpoint_auth_methods_supported = ["client_secret_basic", "client_secret_post", "none"]
     metadata.revocation_endpoint_auth_methods_supported = ["client_secret_basic", "client_secret_post", "none"]
-    handler = cors_middleware(MetadataHandler(metadata).handle, ["GET", "OPTIONS"])
+    document = metadata.model_dump(mode="json", exclude_none=True)
+    document["userinfo_endpoint"] = f"{provider.issuer}/userinfo"
+
+    def describe(_: Request) -> Response:
+        return JSONResponse(document)
+
     return [
-        Route("/.well-known/oauth-authorization-server", handler, methods=["GET", "OPTIONS"]),
+        Route(
+            "/.well-known/oauth-authorization-server", cors_middleware(describe, ["GET"]), methods=["GET", "OPTIONS"]
+        ),
+        Route("/userinfo", _userinfo_endpoint(provider), methods=["GET"]),
         Route("/revoke", _revocation_endpoint(provider), methods=["POST"]),
     ]
+
+
+def _userinfo_endpoint(provider: DemoProvider) -> Callable[[Request], Awaitable[Response]]:
+    async def tell(request: Request) -> Response:
+        token = await provider.load_access_token(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        if token is None or (token.expires_at or 0) < time.time():
+            return JSONResponse({"error": "invalid_token"}, 401, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        return JSONResponse({"sub": token.subject, "preferred_username": token.subject})
+
+    return tell
 
 
 def _revocation_endpoint(provider: DemoProvider) -> Callable[[Request], Awaitable[Response]]:

@@ -1,0 +1,15 @@
+from django.urls import path
+
+from connections import views
+
+app_name = "connections"
+
+urlpatterns = [
+    path("connections/", views.list_connections, name="list"),
+    path("connections/<uuid:integration_id>/connect/", views.begin, name="begin"),
+    path("connections/<uuid:connection_id>/disconnect/", views.disconnect, name="disconnect"),
+    path("connect/<str:token>/", views.connect, name="connect"),
+    path("connect/accounts/<uuid:session_id>/", views.choose_account, name="choose_account"),
+    path("oauth/callback", views.callback, name="callback"),
+    path("oauth/client.json", views.client_metadata, name="client_metadata"),
+]

@@ -1,0 +1,226 @@
+"""The portal pages with which a person connects an integration, sees what is connected, and ends it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+
+from connections.errors import (
+    AnotherAccountError,
+    AuthorizationRefusedError,
+    ConnectionsError,
+    ConnectLinkEndedError,
+    ConnectLinkError,
+    KeyRefusedError,
+)
+from connections.forms import KeyForm
+from connections.models import Connection, ConnectSession, Integration, OAuthClient
+from connections.oauth.clients import describe_client
+from connections.overview import find_applications, get_cards
+from connections.services.begin_connect import CONNECTABLE, begin_connect
+from connections.services.change_server import get_redirect_uri
+from connections.services.complete_connect import answer_account_question, complete_connect
+from connections.services.connect_session import get_session, get_session_by_state, get_session_to_decide
+from connections.services.connect_with_key import connect_with_key
+from connections.services.discover_integration import get_metadata_document_url
+from connections.services.revoke import revoke_connection
+from connections.services.start_authorization import start_authorization
+from orgs.access import get_membership, portal_login_required
+from orgs.http import get_request_id, make_actor
+from orgs.models import User
+
+_BROWSER_SECONDS = 20 * 60
+
+
+@require_safe
+@portal_login_required
+def list_connections(request: HttpRequest) -> HttpResponse:
+    membership = get_membership(request)
+    cards = get_cards(membership)
+    return render(request, "connections/list.html", {"cards": cards, "organization": membership.organization})
+
+
+@require_POST
+@portal_login_required
+def begin(request: HttpRequest, integration_id: UUID) -> HttpResponse:
+    """Begin to connect an integration, and go to the page that says what that means."""
+    membership = get_membership(request)
+    integrations = Integration.objects.for_organization(membership.organization_id).active()
+    integration = get_object_or_404(integrations, pk=integration_id, auth_mode__in=CONNECTABLE)
+    try:
+        link = begin_connect(user=membership.user, integration=integration)
+    except ConnectLinkError as error:
+        raise Http404(str(error)) from None
+    return HttpResponseRedirect(urlsplit(link.url).path)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@portal_login_required
+def disconnect(request: HttpRequest, connection_id: UUID) -> HttpResponse:
+    """Say what stops, and end the connection."""
+    membership = get_membership(request)
+    mine = Connection.objects.for_organization(membership.organization_id).of_user(membership.user)
+    connection = get_object_or_404(mine.select_related("integration"), pk=connection_id)
+    if connection.status == Connection.Status.REVOKED:
+        return HttpResponseRedirect(reverse("connections:list"))
+    if request.method == "POST":
+        actor = make_actor(user=membership.user)
+        revoke_connection(connection=connection, reason="disconnected by the person", actor=actor)
+        messages.success(request, f"{connection.integration} is disconnected. Its credential is deleted here.")
+        return HttpResponseRedirect(reverse("connections:list"))
+    applications = find_applications(membership).get(connection.integration_id, ())
+    context = {"connection": connection, "integration": connection.integration, "applications": applications}
+    return render(request, "connections/disconnect.html", context)
+
+
+@sensitive_post_parameters("key")
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def connect(request: HttpRequest, token: str) -> HttpResponse:
+    """The page behind a connect link: what will be stored and what for, then the integration's own consent or a key.
+
+    For anybody but the person it was made for there is no such page.
+    """
+    if not isinstance(request.user, User):
+        return redirect_to_login(request.get_full_path())
+    try:
+        session = get_session(token=token, user=request.user)
+    except ConnectLinkEndedError as error:
+        return _show_problem(request, error, status=410)
+    except ConnectLinkError as error:
+        raise Http404(str(error)) from None
+    if session.integration.auth_mode == Integration.AuthMode.USER_TOKEN:
+        return _connect_with_key(request, session)
+    return _start_sign_in(request, session) if request.method == "POST" else _show_connect(request, session)
+
+
+@never_cache
+@require_GET
+def callback(request: HttpRequest) -> HttpResponse:
+    """Where integrations send browsers back to (OAuth's redirect URI)."""
+    if not isinstance(request.user, User):
+        return _show_problem(request, ConnectLinkError("you are not signed in in this browser (any more)"), status=403)
+    parameters = {name: request.GET.get(name, "") for name in ("state", "code", "iss", "error")}
+    browser = request.COOKIES.get(_get_cookie_name(), "")
+    try:
+        session = get_session_by_state(state=parameters["state"], user=request.user, browser=browser)
+        connection = complete_connect(session=session, parameters=parameters)
+    except AnotherAccountError:
+        return HttpResponseRedirect(reverse("connections:choose_account", args=[session.pk]))
+    except AuthorizationRefusedError:
+        messages.warning(request, f"{session.integration} is not connected: you or {session.integration} declined.")
+        return HttpResponseRedirect(reverse("connections:list"))
+    except ConnectionsError as error:
+        return _show_problem(request, error, status=400)
+    return _finish(request, session, connection)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def choose_account(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Ask which of two accounts stays connected: a second one never replaces the first by itself."""
+    if not isinstance(request.user, User):
+        return redirect_to_login(request.get_full_path())
+    try:
+        session = get_session_to_decide(session_id=session_id, user=request.user)
+        if request.method == "POST":
+            replaces = "yes" if request.POST.get("account") == "new" else "no"
+            connection = answer_account_question(session=session, replaces=replaces)
+            return _finish(request, session, connection)
+    except ConnectLinkEndedError as error:
+        return _show_problem(request, error, status=410)
+    except ConnectLinkError as error:
+        raise Http404(str(error)) from None
+    connection = get_object_or_404(Connection, user=request.user, integration=session.integration)
+    context = {"session": session, "integration": session.integration, "connection": connection}
+    return render(request, "connections/choose_account.html", context)
+
+
+@require_safe
+def client_metadata(request: HttpRequest) -> HttpResponse:
+    """Kontext as a client, for authorization servers that take metadata documents in place of a registration."""
+    document = describe_client(redirect_uri=get_redirect_uri(), client_uri=settings.PUBLIC_URL)
+    document |= {"client_id": get_metadata_document_url(), "token_endpoint_auth_method": "none"}
+    response = JsonResponse(document)
+    response["Cache-Control"] = "public, max-age=3600"
+    return response
+
+
+def _connect_with_key(request: HttpRequest, session: ConnectSession) -> HttpResponse:
+    form = KeyForm(request.POST or None, integration_name=session.integration.name)
+    if request.method == "POST" and form.is_valid():
+        try:
+            connection = connect_with_key(session=session, key=form.cleaned_data["key"])
+        except ValidationError as error:
+            form.add_error("key", error.messages)
+        except KeyRefusedError as error:
+            form.add_error("key", f"{error}. Check that you copied all of it, and that it has not expired.")
+        except ConnectLinkError as error:
+            return _show_problem(request, error, status=410)
+        else:
+            return _finish(request, session, connection)
+    return _show_connect(request, session, form=form)
+
+
+def _start_sign_in(request: HttpRequest, session: ConnectSession) -> HttpResponse:
+    """Leave for the integration. A cookie of this browser is what its answer must come back to."""
+    browser = request.COOKIES.get(_get_cookie_name(), "")
+    if len(browser) != 43:
+        browser = secrets.token_urlsafe(32)
+    try:
+        url = start_authorization(session=session, browser=browser)
+    except ConnectionsError as error:
+        return _show_problem(request, error, status=409)
+    response = HttpResponseRedirect(url)
+    response.set_cookie(
+        _get_cookie_name(), browser, max_age=_BROWSER_SECONDS, httponly=True, samesite="Lax", secure=settings.IS_HTTPS
+    )
+    return response
+
+
+def _show_connect(request: HttpRequest, session: ConnectSession, *, form: KeyForm | None = None) -> HttpResponse:
+    server = OAuthClient.objects.filter(integration=session.integration).first()
+    context: dict[str, Any] = {
+        "session": session,
+        "integration": session.integration,
+        "form": form,
+        "scopes": server.scopes if server is not None and form is None else [],
+        "host": urlsplit(server.authorization_endpoint if server and form is None else session.integration.url).netloc,
+    }
+    return render(request, "connections/connect.html", context, status=422 if form and form.errors else 200)
+
+
+def _finish(request: HttpRequest, session: ConnectSession, connection: Connection) -> HttpResponse:
+    account = f" as {connection.account}" if connection.account else ""
+    onward = f" You can go back to {session.application}." if session.application else ""
+    messages.success(request, f"{session.integration} is connected{account}.{onward}")
+    return HttpResponseRedirect(session.return_url or reverse("connections:list"))
+
+
+def _show_problem(request: HttpRequest, error: ConnectionsError, *, status: int) -> HttpResponse:
+    text = str(error)
+    context = {
+        "problem": f"{text[0].upper()}{text[1:]}.",
+        "code": error.code,
+        "request_id": get_request_id(),
+    }
+    response = render(request, "connections/problem.html", context, status=status)
+    response["Referrer-Policy"] = "no-referrer"  # the address may hold a code
+    return response
+
+
+def _get_cookie_name() -> str:
+    return "__Host-connect" if settings.IS_HTTPS else "kontext_connect"
