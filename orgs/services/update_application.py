@@ -42,7 +42,8 @@ def update_application(
         setattr(application, key, value)
     check_application(application)
     with transaction.atomic():
-        application.save()
+        # Only these columns: a secret that is rotated at the same moment must not come back.
+        application.save(update_fields=[*changed, "authorization_grant_type", "updated"])
         _record(application, actor, changed=sorted(changed), redirect_uris=application.redirect_uris.split())
     return application
 
