@@ -51,3 +51,4 @@ class EventType(StrEnum):
     GROUP_CHANGED = "group.changed"
     KEY_ROTATED = "key.rotated"
     ADMIN_CHANGED = "admin.changed"
+    MANAGEMENT_REFUSED = "management.refused"

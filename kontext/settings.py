@@ -171,6 +171,21 @@ OAUTH2_PROVIDER = {
     "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
 }
 
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "orgs.api.schema.ManagementSchema",
+    "EXCEPTION_HANDLER": "orgs.api.errors.handle_exception",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "NON_FIELD_ERRORS_KEY": "",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Kontext management API",
+    "VERSION": "1",
+    "DESCRIPTION": "Applications, integrations, connections, rules and the audit trail of one organization.",
+    "SERVERS": [{"url": PUBLIC_URL}],
+    "POSTPROCESSING_HOOKS": ["orgs.api.schema.add_errors", "orgs.api.schema.close_inputs"],
+}
+
 # Behind https everything that a browser can be told to insist on follows from the public URL.
 IS_HTTPS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_HTTPS

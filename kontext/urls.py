@@ -5,12 +5,15 @@ from django.urls import include, path
 
 from kontext.health import healthz
 from kontext.styleguide import styleguide
+from orgs.api.metadata import protected_resource
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("styleguide/", styleguide, name="styleguide"),
     path("admin/", admin.site.urls),
     path("", include("connections.urls")),
+    path(".well-known/oauth-protected-resource/api/v1", protected_resource, name="api-protected-resource"),
+    path("api/v1/", include("orgs.api.urls")),
     path("", include("orgs.urls")),
     path("", include("orgs.oauth.urls")),
     path("", include("orgs.sso.urls")),
