@@ -24,6 +24,9 @@ class Human:
     ) -> None:
         await self._browser.__aexit__(kind, error, trace)
 
+    async def open(self, address: str) -> Page:
+        return await self._browser.open(address)
+
     async def sign_in(self) -> Page:
         """Name the e-mail address, be sent to the organization's provider, choose oneself there."""
         page = await self._browser.open(f"{self._public_url}/signin/")

@@ -162,8 +162,8 @@ class Story:
             who=ALICE.name,
             what="opens the link and signs in at GitHub",
             outcome="done",
-            why=f"connected as {event.account or ALICE.github}" if event else "no connection was made",
-            is_as_expected=event is not None,
+            why=f"connected as {event.account}" if event else "no connection was made",
+            is_as_expected=event is not None and event.account == ALICE.github,
             facts=("GitHub's tokens are stored encrypted; neither she nor PR-Bot ever sees them",),
             event=event,
         )
