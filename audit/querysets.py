@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import models
+from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+
+from audit.types import EventType
 
 if TYPE_CHECKING:
     from audit.models import AuditEvent  # noqa: F401
+
+_CALLS = (EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED)
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
@@ -27,6 +33,33 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         """Return the events from a moment on, found by their keys, which begin with the time and are indexed."""
         first = UUID(int=int(moment.timestamp() * 1000) << 80)
         return self.filter(pk__gte=first, occurred_at__gte=moment)
+
+    def calls(self) -> AuditEventQuerySet:
+        """Return one event for each use of an integration: the one that opened it, or that denied it."""
+        return self.filter(Q(type__in=_CALLS) & ~Q(phase="completed"))
+
+    def with_results(self) -> AuditEventQuerySet:
+        """Annotate calls with `result` (an Outcome), `result_account` and `result_latency_us`.
+
+        They are those of the `completed` event where there is one.
+        """
+        completed = self.model._default_manager.filter(
+            organization_id=OuterRef("organization_id"), call=OuterRef("call"), phase="completed"
+        )
+        return self.annotate(
+            result=Coalesce(Subquery(completed.values("outcome")[:1]), F("outcome")),
+            result_account=Coalesce(Subquery(completed.values("account")[:1]), F("account")),
+            result_latency_us=Coalesce(Subquery(completed.values("latency_us")[:1]), F("latency_us")),
+        )
+
+    def ended_as(self, outcome: str) -> AuditEventQuerySet:
+        """Return, of `with_results()`, the calls with this outcome."""
+        calls: Any = self
+        found: AuditEventQuerySet = calls.filter(result=outcome)
+        return found
+
+    def other_than_calls(self) -> AuditEventQuerySet:
+        return self.exclude(type__in=_CALLS)
 
     def update(self, **kwargs: Any) -> int:
         raise TypeError("audit events are append-only")

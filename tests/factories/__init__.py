@@ -4,6 +4,7 @@ from tests.factories.cast import Cast, make_cast
 from tests.factories.rows import (
     allow_integration,
     make_application,
+    make_call,
     make_capability,
     make_connection,
     make_delegation,
@@ -20,6 +21,7 @@ __all__ = [
     "allow_integration",
     "issue_token",
     "make_application",
+    "make_call",
     "make_capability",
     "make_cast",
     "make_connection",

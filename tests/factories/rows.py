@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from itertools import count
 from typing import Any
 
 from django.utils import timezone
 
+from audit.models import AuditEvent
+from audit.types import EventType
 from connections.models import ApplicationIntegration, Capability, Connection, Integration
+from orgs.ids import uuid7
 from orgs.models import Application, Delegation, Group, GroupMembership, Membership, Organization, User
 from policy.models import Rule
 
@@ -75,6 +79,42 @@ def allow_integration(application: Application, integration: Integration) -> App
     return ApplicationIntegration.objects.create(
         organization=integration.organization, application=application, integration=integration
     )
+
+
+def make_call(
+    application: Application,
+    user: User | None,
+    capability: Capability,
+    outcome: str = "ok",
+    *,
+    ago: dt.timedelta = dt.timedelta(),
+    **facts: Any,
+) -> AuditEvent:
+    """Make the events of one call, as the gateway records them, and return the first. Without `outcome` it goes on."""
+    began = timezone.now() - ago
+    is_refused = outcome in ("denied", "error_auth")
+    event = AuditEvent(
+        type=EventType.CAPABILITY_INVOKED,
+        organization_id=capability.organization_id,
+        call=uuid7(),
+        phase="denied" if is_refused else "requested",
+        outcome=outcome if is_refused else "",
+        user_id=user.pk if user is not None else None,
+        user_name=str(user or ""),
+        application_id=application.pk,
+        application_name=application.name,
+        integration_id=capability.integration_id,
+        integration=capability.integration.slug,
+        capability=capability.name,
+        occurred_at=began,
+        **facts,
+    )
+    event.save(force_insert=True)
+    if outcome and not is_refused:
+        known = {field.attname: getattr(event, field.attname) for field in AuditEvent._meta.concrete_fields}
+        completed = {"id": uuid7(), "phase": "completed", "outcome": outcome, "decision": None, "latency_us": 12_000}
+        AuditEvent(**{**known, **completed}).save(force_insert=True)
+    return event
 
 
 def make_rule(organization: Organization, layer: str, effect: str, **fields: Any) -> Rule:
