@@ -20,12 +20,18 @@ _COLUMNS = (
 )
 
 
-def load_policy(organization_id: UUID) -> engine.Policy:
-    """Return what an organization's enabled rules say, compiled. `version` is that of the snapshot it belongs to."""
+def load_policy(organization_id: UUID, *, draft: engine.Rule | None = None) -> engine.Policy:
+    """Return what an organization's enabled rules say, compiled. `version` is that of the snapshot it belongs to.
+
+    A `draft` counts besides them, and in place of the stored rule with its identifier.
+    """
     # The version comes first: a change in between makes the rules newer than it says, and is then loaded once more.
     version = SnapshotVersion.objects.filter(pk=organization_id).values_list("version", flat=True).first()
+    stored = Rule.objects.for_organization(organization_id).enabled().order_by("id").values(*_COLUMNS)
+    if draft is not None:
+        stored = stored.exclude(pk=draft.id)
     return engine.compile_policy(
-        map(_make_rule, Rule.objects.for_organization(organization_id).enabled().order_by("id").values(*_COLUMNS)),
+        [*map(_make_rule, stored), *([draft] if draft is not None else [])],
         baselines=_load_baselines(organization_id),
         version=version or 0,
         names=_load_names(organization_id),
@@ -35,6 +41,20 @@ def load_policy(organization_id: UUID) -> engine.Policy:
 def make_engine_rule(rule: Rule) -> engine.Rule:
     """Return one stored rule as the engine takes it."""
     return _make_rule(Rule.objects.filter(pk=rule.pk).values(*_COLUMNS).get())
+
+
+def make_draft(rule: Rule) -> engine.Rule:
+    """Return a rule that need not be stored as the engine takes it."""
+    columns = {name: _read(rule, name) for name in _COLUMNS}
+    return _make_rule(columns)
+
+
+def _read(rule: Rule, name: str) -> Any:
+    """Follow a column's name through relations, as a query would."""
+    value: Any = rule
+    for part in name.split("__"):
+        value = getattr(value, part, None)
+    return value
 
 
 def _make_rule(row: dict[str, Any]) -> engine.Rule:

@@ -15,6 +15,7 @@ _VERDICTS = {
     "allow": ("allow", "allows"),
     "ask": ("ask", "asks"),
     "deny": ("deny", "denies"),
+    "depends": ("ask", "depends"),
     "silent": ("silent", "silent"),
     "absent": ("silent", "no user"),
 }

@@ -27,6 +27,7 @@ _STATUSES = {
     "revoked": Status("silent", "Revoked"),
     "suspended": Status("deny", "Suspended: calls fail"),
     "expired": Status("silent", "Expired"),
+    "paused": Status("ask", "Paused by you: calls are refused"),
     "draft": Status("silent", "Draft: not in use yet"),
     "disabled": Status("silent", "Switched off"),
     "held": Status("ask", "Held: definition changed"),
@@ -36,6 +37,7 @@ _STATUSES = {
     "allow": Status("allow", "Allow"),
     "ask": Status("ask", "Ask"),
     "deny": Status("deny", "Deny"),
+    "depends": Status("ask", "Depends on the arguments"),
     # outcomes of audit events
     "": Status("silent", "In progress"),
     "ok": Status("allow", "Done"),
