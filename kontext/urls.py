@@ -14,6 +14,8 @@ urlpatterns = [
     path("", include("connections.urls")),
     path(".well-known/oauth-protected-resource/api/v1", protected_resource, name="api-protected-resource"),
     path("api/v1/", include("orgs.api.urls")),
+    path("", include("kontext.portal.urls")),
+    path("", include("policy.urls")),
     path("", include("orgs.urls")),
     path("", include("orgs.oauth.urls")),
     path("", include("orgs.sso.urls")),

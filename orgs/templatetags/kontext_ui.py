@@ -38,9 +38,9 @@ THEME_COOKIE = "kontext_theme"
 
 
 @register.inclusion_tag("_layer_bar.html")
-def layer_bar(explanation: object, person: str = "You") -> dict[str, Any]:
+def layer_bar(explanation: object, person: str = "You", opened: bool = False) -> dict[str, Any]:
     """Show a decision. `explanation` is what `Decision.explain()` gives; for someone else's, name the person."""
-    return {"bar": read_layer_bar(explanation, person=person)}
+    return {"bar": read_layer_bar(explanation, person=person), "opened": opened}
 
 
 @register.simple_tag
@@ -105,10 +105,10 @@ def bar_chart(chart: BarChart) -> dict[str, Any]:
 @register.inclusion_tag("_field.html")
 def form_field(field: BoundField) -> dict[str, Any]:
     """Show one field: label above, help below, errors beside it."""
-    is_choice = getattr(field.field.widget, "input_type", "") == "checkbox" and not hasattr(
-        field.field.widget, "choices"
-    )
-    return {"field": field, "is_choice": is_choice}
+    has_choices = hasattr(field.field.widget, "choices")
+    is_choice = getattr(field.field.widget, "input_type", "") == "checkbox" and not has_choices
+    # A list says by its empty choice what leaving it alone means.
+    return {"field": field, "is_choice": is_choice, "is_optional": not field.field.required and not has_choices}
 
 
 @register.inclusion_tag("_form_errors.html")

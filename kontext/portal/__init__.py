@@ -1,0 +1,1 @@
+"""The portal's pages that bring several floors together: home, applications, activity."""

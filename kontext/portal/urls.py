@@ -1,0 +1,16 @@
+from django.urls import path
+
+from kontext.portal import activity, applications, home
+
+app_name = "portal"
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("applications/", applications.applications, name="applications"),
+    path("applications/<uuid:application_id>/", applications.application, name="application"),
+    path("applications/<uuid:application_id>/stop/", applications.stop, name="stop"),
+    path("applications/<uuid:application_id>/pause/", applications.pause, name="pause"),
+    path("applications/<uuid:application_id>/capabilities/<uuid:capability_id>/", applications.choose, name="choose"),
+    path("activity/", activity.activity, name="activity"),
+    path("activity/<uuid:event_id>/", activity.call, name="call"),
+]

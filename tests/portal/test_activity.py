@@ -1,0 +1,148 @@
+"""What applications did for one person, and nothing of anybody else."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from django.test import Client
+
+from kontext.portal.activity import PAGE_SIZE
+from orgs.models import Membership, User
+from orgs.sessions import ORGANIZATION_KEY
+from tests.factories import Cast, make_call, make_capability, make_integration, make_organization
+
+SignIn = Callable[[User], Client]
+NOBODYS = UUID(int=7)
+
+DENIED = {
+    "effect": "deny",
+    "version": 7,
+    "deciding": "application",
+    "sentence": "Denied by the application layer: PR-Bot may only use acme/frontend.",
+    "layers": [
+        {"layer": "org", "verdict": "allow", "baseline": None, "rules": [], "nearest": []},
+        {"layer": "user", "verdict": "allow", "baseline": None, "rules": [], "nearest": []},
+        {"layer": "application", "verdict": "silent", "baseline": None, "rules": [], "nearest": []},
+    ],
+    "fix": None,
+}
+
+
+def test_activity_shows_a_call_once_with_its_outcome(cast: Cast, sign_in: SignIn) -> None:
+    make_call(cast.pr_bot, cast.alice, cast.create_issue, account="alice-gh")
+    page = sign_in(cast.alice).get("/activity/").content.decode()
+    assert page.count("github:create_issue") == 1
+    for words in ("PR-Bot", "Done", "alice-gh"):
+        assert words in page
+
+
+def test_activity_shows_why_a_call_was_denied(cast: Cast, sign_in: SignIn) -> None:
+    make_call(cast.pr_bot, cast.alice, cast.create_issue, "denied", decision=DENIED)
+    page = sign_in(cast.alice).get("/activity/").content.decode()
+    assert "Denied by the application layer: PR-Bot may only use acme/frontend." in page
+
+
+def test_activity_leaves_out_other_people_and_organizations(cast: Cast, sign_in: SignIn) -> None:
+    other = make_organization("Acme Dev", slug="acme-dev")
+    Membership.objects.create(organization=other, user=cast.alice)
+    theirs = make_call(cast.pr_bot, cast.bob, cast.create_issue, account="bob-gh")
+    elsewhere = make_call(cast.spy_bot, cast.alice, make_capability(cast.globex_github, "spy"), account="alice-spied")
+    unattended = make_call(cast.pr_bot, None, cast.create_issue, account="nobody-gh")
+    browser = sign_in(cast.alice)
+    session = browser.session
+    session[ORGANIZATION_KEY] = str(cast.acme.pk)
+    session.save()
+
+    page = browser.get("/activity/").content.decode()
+
+    assert "Nothing has happened yet" in page
+    for event in (theirs, elsewhere, unattended):
+        assert event.account not in page
+        assert browser.get(f"/activity/{event.pk}/").status_code == 404
+
+
+def test_activity_filters_by_each_field(cast: Cast, sign_in: SignIn) -> None:
+    linear = make_capability(make_integration(cast.acme, "linear"), "list")
+    make_call(cast.pr_bot, cast.alice, cast.create_issue, account="one", session="s-1")
+    make_call(cast.pr_bot, cast.alice, linear, "error_remote", account="two", ago=dt.timedelta(days=2))
+    browser = sign_in(cast.alice)
+
+    def shown(query: str) -> list[str]:
+        page = browser.get(f"/activity/?{query}").content.decode()
+        return [account for account in ("one", "two") if f">{account}<" in page]
+
+    assert shown(f"application={cast.pr_bot.pk}") == ["one", "two"]
+    assert shown("integration=linear") == ["two"]
+    assert shown("outcome=ok") == ["one"]
+    assert shown("outcome=error_remote&period=week") == ["two"]
+    assert shown("period=day") == ["one"]
+    assert shown("session=s-1") == ["one"]
+    assert shown("outcome=cancelled") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["outcome=nonsense", "period=x", "before=1", "application=x", f"application={NOBODYS}", "session=%00"],
+)
+def test_activity_with_bad_filter_says_so_and_lists_nothing(cast: Cast, sign_in: SignIn, query: str) -> None:
+    make_call(cast.pr_bot, cast.alice, cast.create_issue)
+    answer = sign_in(cast.alice).get(f"/activity/?{query}")
+    assert answer.status_code == 400
+    assert b'class="error-summary" role="alert"' in answer.content
+    assert b"github:create_issue" not in answer.content
+
+
+def test_activity_pages_show_every_call_once_and_in_order(cast: Cast, sign_in: SignIn) -> None:
+    events = [make_call(cast.pr_bot, cast.alice, cast.create_issue) for _ in range(PAGE_SIZE + 3)]
+    browser = sign_in(cast.alice)
+    first = browser.get("/activity/", {"application": str(cast.pr_bot.pk)})
+    second = browser.get(first.context["page"].older)
+    seen = [line.event.pk for answer in (first, second) for line in answer.context["page"].lines]
+    assert seen == [event.pk for event in reversed(events)]
+    assert (first.context["page"].newer, second.context["page"].older) == ("", "")
+    assert second.context["page"].newer == f"/activity/?application={cast.pr_bot.pk}"
+
+
+def test_activity_page_does_not_ask_for_each_row(
+    cast: Cast, sign_in: SignIn, django_assert_max_num_queries: Callable[..., object]
+) -> None:
+    for _ in range(PAGE_SIZE):
+        make_call(cast.pr_bot, cast.alice, cast.create_issue)
+    browser = sign_in(cast.alice)
+    with django_assert_max_num_queries(8):  # type: ignore[attr-defined]
+        browser.get("/activity/")
+
+
+def test_call_page_says_who_what_why_and_what_it_was_told(cast: Cast, sign_in: SignIn) -> None:
+    event = make_call(
+        cast.pr_bot,
+        cast.alice,
+        cast.create_issue,
+        "denied",
+        decision=DENIED,
+        request_id="req-12345678",
+        session="s-1",
+        details={"reason": "not allowed by the application layer", "code": "kontext_policy_denied"},
+    )
+    page = sign_in(cast.alice).get(f"/activity/{event.pk}/").content.decode()
+    for words in ("req-12345678", "kontext_policy_denied", "Application layer: silent (decides)", "session=s-1"):
+        assert words in page
+    assert f'href="/applications/{cast.pr_bot.pk}/"' in page
+
+
+def test_call_page_of_a_completed_event_or_something_else_is_not_found(cast: Cast, sign_in: SignIn) -> None:
+    opened = make_call(cast.pr_bot, cast.alice, cast.create_issue)
+    assert opened.call is not None
+    completed = opened.__class__.objects.of_call(opened.call).get(phase="completed")
+    browser = sign_in(cast.alice)
+    assert browser.get(f"/activity/{opened.pk}/").status_code == 200
+    assert browser.get(f"/activity/{completed.pk}/").status_code == 404
+    assert browser.get(f"/activity/{NOBODYS}/").status_code == 404
+
+
+def test_call_without_outcome_for_long_says_that_none_was_recorded(cast: Cast, sign_in: SignIn) -> None:
+    make_call(cast.pr_bot, cast.alice, cast.create_issue, "", ago=dt.timedelta(hours=2))
+    assert b"Outcome not recorded" in sign_in(cast.alice).get("/activity/").content
