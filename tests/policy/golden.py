@@ -1,7 +1,9 @@
 """The decision tables in tests/policy/decisions: one corpus for every path that leads to a decision.
 
-A file has `rules`, `baselines` and `decisions`. Names stand for rows: users and groups, applications and integrations
-by what tests/factories calls them. Keys that nobody knows are refused, so that no misspelt expectation passes.
+A file has `rules`, `baselines` and `decisions`; or `conditions` by name and `tests` of whether each holds (true, false
+or errs), of which each is decided as an allow, as a deny and as an ask. Names stand for rows: users and groups,
+applications and integrations by what tests/factories calls them. Keys that nobody knows are refused, so that no
+misspelt expectation passes.
 """
 
 from __future__ import annotations
@@ -56,6 +58,8 @@ def load_tables() -> list[Table]:
 
 def _read_table(path: Path) -> Table:
     data = yaml.safe_load(path.read_text())
+    if "tests" in data:
+        data = _expand_tests(data, path.name)
     _check_keys(data, {"description", "rules", "baselines", "call", "decisions"}, path.name)
     return Table(
         name=path.stem,
@@ -63,6 +67,40 @@ def _read_table(path: Path) -> Table:
         baselines={Layer(layer): Effect(effect) for layer, effect in data.get("baselines", {}).items()},
         rows=[_read_row(row, data.get("call", {}), path.name) for row in data["decisions"]],
     )
+
+
+def _expand_tests(data: dict[str, Any], where: str) -> dict[str, Any]:
+    """Write a table of conditions as one of rules: three capabilities for each condition."""
+    _check_keys(data, {"description", "conditions", "tests"}, where)
+    rules: list[dict[str, Any]] = [
+        {"id": "org", "layer": "org", "effect": "allow"},
+        {"id": "user", "layer": "user", "user": "alice", "effect": "allow"},
+    ]
+    for name, conditions in data["conditions"].items():
+        for effect in Effect:
+            about = {"layer": "application", "application": "pr_bot", "capability": f"{effect}_{name}"}
+            rules.append({**about, "id": f"{effect}-{name}", "effect": effect.value, "conditions": conditions})
+            if effect is not Effect.ALLOW:
+                rules.append({**about, "id": f"{effect}-{name}-otherwise", "effect": "allow"})
+    rows = [_expand_test(test, effect) for test in data["tests"] for effect in Effect]
+    return {"description": data["description"], "rules": rules, "decisions": rows}
+
+
+def _expand_test(test: dict[str, Any], effect: Effect) -> dict[str, Any]:
+    given = dict(test)
+    name, state = given.pop("of"), given.pop("is")
+    assert state in (True, False, "errs"), state
+    if effect is Effect.ALLOW:
+        decided, layers = ("allow", "allow") if state is True else ("deny", "silent")
+    else:
+        decided = layers = effect.value if state else "allow"
+    return {
+        **given,
+        "name": f"{effect} {name} {given}",
+        "capability": f"{effect}_{name}",
+        "effect": decided,
+        "layers": ["allow", "allow", layers],
+    }
 
 
 def _read_rule(data: dict[str, Any], where: str) -> Rule:

@@ -44,7 +44,7 @@ class _World:
         self.cast = cast
         self.rows: dict[str, Any] = {name: getattr(cast, name) for name in ("alice", "bob", "carol", "pr_bot")}
         self.rows |= {"engineering": cast.engineering, "sales": cast.sales, "github": cast.github}
-        self.rows["triage"] = make_application(cast.acme, "Triage")
+        self.rows |= {name: make_application(cast.acme, name) for name in ("triage", "carol_bot")}
         self.rows["slack"] = make_integration(cast.acme, "slack")
 
     def store(self, rule: Any) -> str:

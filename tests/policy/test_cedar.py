@@ -1,0 +1,88 @@
+"""The engine and Cedar agree on random rules and calls: one of them being wrong would show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import cedarpy
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from policy.engine import Call, Layer, Rule, compile_policy
+from policy.engine.cedar import export_rules, find_zones, make_entities, make_request
+from policy.engine.types import Effect
+from tests.policy import strategies
+from tests.policy.golden import Table, load_tables
+
+PEOPLE = cedarpy.Entities.from_json_str(json.dumps(make_entities(strategies.PEOPLE)))
+# What Cedar says without approval and with it.
+VERDICTS = {(True, True): "allow", (False, True): "ask", (False, False): "deny"}
+
+# Each of five calls with each of five sets of arguments: 25 for a set of rules.
+calls = st.builds(
+    lambda bare, given: [replace(call, arguments=arguments) for call in bare for arguments in given],
+    st.lists(strategies.bare_calls(), min_size=5, max_size=5),
+    st.lists(strategies.argument_sets(), min_size=5, max_size=5),
+)
+samples = st.tuples(strategies.dense_rule_sets, strategies.baselines, calls)
+Sample = tuple[list[Rule], dict[Layer, Effect], list[Call]]
+
+
+def decide_with_cedar(
+    rules: Sequence[Rule], baselines: Mapping[Layer, Effect], calls: Sequence[Call], people: cedarpy.Entities
+) -> list[list[str]]:
+    """Return what each layer says to each call: allow, ask or deny."""
+    policies = cedarpy.PolicySet.from_str(export_rules(rules, baselines))
+    zones = find_zones(rules)
+    questions = [(call, layer, approved) for call in calls for layer in Layer for approved in (False, True)]
+    requests = [make_request(call, layer, is_approved=approved, zones=zones) for call, layer, approved in questions]
+    results = cedarpy.is_authorized_batch(requests, policies, people)
+    assert [error for result in results for error in result.diagnostics.errors] == []
+    permitted = [result.allowed for result in results]
+    verdicts = [VERDICTS[pair] for pair in zip(permitted[::2], permitted[1::2], strict=True)]
+    return [verdicts[at : at + len(Layer)] for at in range(0, len(verdicts), len(Layer))]
+
+
+def decide_with_engine(
+    rules: Sequence[Rule], baselines: Mapping[Layer, Effect], calls: Sequence[Call]
+) -> list[list[str]]:
+    policy = compile_policy(rules, baselines=baselines)
+    explanations = [policy.decide(call).explain() for call in calls]
+    return [[layer["verdict"] for layer in explanation["layers"]] for explanation in explanations]
+
+
+def check_agreement(sample: Sample) -> None:
+    rules, baselines, calls = sample
+    ours = decide_with_engine(rules, baselines, calls)
+    theirs = decide_with_cedar(rules, baselines, calls, PEOPLE)
+    for call, mine, other in zip(calls, ours, theirs, strict=True):
+        compared = [("deny" if m == "silent" else m, t) for m, t in zip(mine, other, strict=True) if m != "absent"]
+        assert [m for m, _ in compared] == [t for _, t in compared], call
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(samples)
+def test_cedar_agrees_on_five_thousand_random_calls(sample: Sample) -> None:
+    check_agreement(sample)
+
+
+@pytest.mark.slow
+@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(samples)
+def test_cedar_agrees_on_a_hundred_thousand_random_calls(sample: Sample) -> None:
+    check_agreement(sample)
+
+
+@pytest.mark.parametrize("table", load_tables(), ids=lambda table: table.name)
+def test_cedar_agrees_with_the_tables(table: Table) -> None:
+    for row in table.rows:
+        people = make_entities({row.call.user: row.call.groups} if row.call.user else {})
+        entities = cedarpy.Entities.from_json_str(json.dumps(people))
+        theirs = decide_with_cedar(table.rules, table.baselines, [row.call], entities)[0]
+        ours = decide_with_engine(table.rules, table.baselines, [row.call])[0]
+        assert [v for v, mine in zip(theirs, ours, strict=True) if mine != "absent"] == [
+            "deny" if mine == "silent" else mine for mine in ours if mine != "absent"
+        ], row.name
