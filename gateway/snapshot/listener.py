@@ -35,6 +35,7 @@ class Listener:
         self._kick = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._is_well: bool | None = None
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -69,14 +70,11 @@ class Listener:
             raise UnavailableError("the gateway can't tell whether what it knows still holds") from None
 
     async def _run(self) -> None:
-        was_connected = True
         while True:
             try:
                 await self._listen()
             except (ChannelError, TimeoutError) as error:
-                if was_connected:
-                    logger.warning("not hearing of changes, calls may have to be refused: %s", error or "no answer")
-                was_connected = self.is_heard
+                self._report(f"the gateway does not hear of changes in the database: {error or 'no answer'}")
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _listen(self) -> None:
@@ -87,7 +85,7 @@ class Listener:
                 await channel.prepare("versions", _VERSIONS)
                 await channel.query("LISTEN kontext_snapshot")
             await self._compare(channel, is_new_connection=True)
-            logger.info("hearing of changes in the database")
+            self._report(None)
             while True:
                 await self._pause()
                 await self._compare(channel, is_new_connection=False)
@@ -118,6 +116,14 @@ class Listener:
         for waiter in answered:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _report(self, problem: str | None) -> None:
+        """Log what changed, not each attempt."""
+        if problem is not None and self._is_well is not False:
+            logger.warning("%s", problem)
+        elif problem is None and self._is_well is not True:
+            logger.info("the gateway hears of changes in the database")
+        self._is_well = problem is None
 
     def _receive(self, payload: bytes) -> None:
         organization, _, rest = payload.decode().partition(":")
