@@ -13,7 +13,17 @@ from orgs.vault.box import Key, get_key_id, open_sealed, seal
 from orgs.vault.errors import VaultError
 from orgs.vault.keys import forget_keys, get_opening_key, get_sealing_key
 
-__all__ = ["Sealed", "VaultError", "decrypt", "derive_key", "encrypt", "forget_keys", "hold_sealed"]
+__all__ = [
+    "Key",
+    "Sealed",
+    "VaultError",
+    "decrypt",
+    "derive_key",
+    "encrypt",
+    "forget_keys",
+    "get_sealing_key",
+    "hold_sealed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +39,13 @@ class Sealed:
         return open_sealed(self.key, self.ciphertext, self.associated_data)
 
 
-def encrypt(organization_id: UUID | None, plaintext: bytes, *, associated_data: bytes) -> bytes:
-    """Seal a secret of an organization, or of the installation itself (None: signing keys, say)."""
-    return seal(get_sealing_key(organization_id), plaintext, _bind(organization_id, associated_data))
+def encrypt(organization_id: UUID | None, plaintext: bytes, *, associated_data: bytes, key: Key | None = None) -> bytes:
+    """Seal a secret of an organization, or of the installation itself (None: signing keys, say).
+
+    `key` is what `get_sealing_key` gave for this organization, for code that must seal even while the database is away.
+    """
+    key = key or get_sealing_key(organization_id)
+    return seal(key, plaintext, _bind(organization_id, associated_data))
 
 
 def decrypt(organization_id: UUID | None, ciphertext: bytes | memoryview, *, associated_data: bytes) -> bytes:
