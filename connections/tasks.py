@@ -17,6 +17,7 @@ from connections.models import Connection, Integration, Revocation
 from connections.services.confirm_revocations import confirm_revocation
 from connections.services.discover_capabilities import discover_capabilities
 from connections.services.forget_sessions import forget_sessions
+from connections.services.recover_refreshes import recover_refreshes
 from connections.services.refresh import get_credential
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ _BATCH = 500
 @shared_task(name="connections.refresh_expiring", ignore_result=True)
 def refresh_expiring() -> None:
     """Renew what expires soon, the most urgent first, and try again what failed for no fault of the person."""
+    recover_refreshes()
     end = time.monotonic() + _SWEEP_SECONDS
     for connection_id in Connection.objects.due_for_refresh(REFRESH_AHEAD).values_list("pk", flat=True)[:_BATCH]:
         if time.monotonic() > end:

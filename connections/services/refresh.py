@@ -23,6 +23,7 @@ from connections.injection import build_headers
 from connections.models import Connection, Integration
 from connections.oauth.tokens import refresh_tokens
 from connections.sealing import open_credential
+from connections.services.recover_refreshes import recover_refreshes
 from connections.services.refresh_fence import (
     BackingOff,
     Fence,
@@ -72,7 +73,9 @@ def get_credential(
             return _open(connection)
         fence = take_fence(connection)
         if isinstance(fence, Fence):
-            _refresh(fence, is_good=is_good)
+            # What an interrupted refresh had received may lie here: it counts, and the old token is spent.
+            if not (fence.was_interrupted and recover_refreshes(connection_id=connection_id)):
+                _refresh(fence, is_good=is_good)
         elif is_good:
             return _open(connection)  # it can't be renewed now, and does not have to be
         elif isinstance(fence, Unrenewable):

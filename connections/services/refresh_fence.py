@@ -11,14 +11,17 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import random
+import time
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from django.db import DatabaseError, transaction
+from django.db import connection as django_connection
 from django.db.models.functions import Now
 
 from audit.types import EventType
 from connections.errors import CredentialUnavailableError, TokenRequestError
+from connections.journal import Entry, remove_entry, write_entry
 from connections.models import Connection, Integration, OAuthClient
 from connections.oauth.clients import Client
 from connections.oauth.tokens import Tokens
@@ -26,12 +29,13 @@ from connections.sealing import Document, open_client, open_credential
 from connections.services.events import record_connection_event
 from connections.services.revoke import revoke_at_integration
 from connections.services.store_credential import describe_tokens, store_credential
-from orgs.vault import VaultError
+from orgs.vault import Key, VaultError, get_sealing_key
 
 log = logging.getLogger(__name__)
 
 # Longer than a token request may take (connections.oauth.tokens), so that only a dead owner's fence is ever passed.
 FENCE_SECONDS = 30
+_STORE_AGAIN_SECONDS = 0.5
 _FIRST_RETRY_SECONDS = 1.0
 _LAST_RETRY_SECONDS = 300.0
 
@@ -40,6 +44,7 @@ _LAST_RETRY_SECONDS = 300.0
 class Fence:
     """The right to refresh, and everything the request needs, read when it was taken."""
 
+    organization_id: UUID
     connection_id: UUID
     owner: UUID
     generation: int
@@ -47,6 +52,8 @@ class Fence:
     resource: str
     client: Client
     refresh_token: str = field(repr=False)
+    # Read before the network is used: what comes back must be sealed even if the database is away by then.
+    key: Key = field(repr=False)
     was_interrupted: bool
 
 
@@ -90,20 +97,47 @@ def take_fence(connection: Connection) -> Fence | Held | BackingOff | Unrenewabl
 
 
 def store_refreshed(fence: Fence, tokens: Tokens) -> None:
-    """Store what a refresh brought, if the connection is still the one it was for; else have it revoked."""
-    try:
-        with transaction.atomic():
-            row = _lock(fence.connection_id)
-            if row is None:
-                return
-            if row.generation == fence.generation:
-                _store(row, fence, tokens)
-            elif row.status == Connection.Status.REVOKED:
-                # Ended while we were refreshing: what came for it must end as well.
-                revoke_at_integration(row, _describe(fence, tokens), reason="revoked during a refresh")
-    except DatabaseError as error:
-        log.error("connection %s: refreshed, but not stored (%s)", fence.connection_id, type(error).__name__)
-        raise CredentialUnavailableError("the renewed credential could not be stored") from None
+    """Store what a refresh brought. The answer comes only once: it is in the journal before the database is asked.
+
+    Raises CredentialUnavailableError when the database did not take it before the fence ended; whoever sweeps the
+    journal does it then.
+    """
+    entry = Entry(
+        organization_id=fence.organization_id,
+        connection_id=fence.connection_id,
+        generation=fence.generation,
+        document=describe_tokens(tokens, fence.client, refresh_token=fence.refresh_token),
+        scopes=tokens.scopes,
+        expires_at=tokens.expires_at,
+    )
+    kept = write_entry(entry, key=fence.key)
+    give_up = time.monotonic() + FENCE_SECONDS / 2
+    while True:
+        try:
+            settle_entry(entry)
+        except DatabaseError as error:
+            django_connection.close()  # it may be the connection that is broken, not the database
+            if time.monotonic() > give_up:
+                log.error("connection %s: renewed, but not stored (%s)", fence.connection_id, type(error).__name__)
+                raise CredentialUnavailableError("the renewed credential could not be stored yet") from None
+            time.sleep(_STORE_AGAIN_SECONDS)
+        else:
+            remove_entry(kept)
+            return
+
+
+def settle_entry(entry: Entry) -> bool:
+    """Store a renewed credential if the connection is still the one it was for; have it revoked if that ended."""
+    with transaction.atomic():
+        row = _lock(entry.connection_id)
+        if row is None:
+            return False
+        if row.generation == entry.generation:
+            _store(row, entry)
+            return True
+        if row.status == Connection.Status.REVOKED:
+            revoke_at_integration(row, entry.document, reason="revoked during a refresh")
+        return False
 
 
 def release_fence(fence: Fence, *, status: str | None, error: TokenRequestError) -> None:
@@ -155,6 +189,7 @@ def _take(row: Connection, connection: Connection, now: dt.datetime) -> Fence | 
     row.refresh_deadline = now + dt.timedelta(seconds=FENCE_SECONDS)
     row.save(update_fields=["refresh_owner", "refresh_deadline"])
     return Fence(
+        organization_id=row.organization_id,
         connection_id=row.pk,
         owner=row.refresh_owner,
         generation=row.generation,
@@ -162,6 +197,7 @@ def _take(row: Connection, connection: Connection, now: dt.datetime) -> Fence | 
         resource=server.resource,
         client=client,
         refresh_token=refresh_token,
+        key=get_sealing_key(row.organization_id),
         was_interrupted=was_interrupted,
     )
 
@@ -189,20 +225,15 @@ def _choose_client(document: Document, server: OAuthClient) -> Client:
     return Client(document["client_id"], document.get("client_secret", ""), document.get("auth_method", "none"))
 
 
-def _store(row: Connection, fence: Fence, tokens: Tokens) -> None:
-    former = row.status
-    failures = row.refresh_failures
-    if tokens.scopes is not None:
-        row.scopes = list(tokens.scopes)
+def _store(row: Connection, entry: Entry) -> None:
+    former, failures = row.status, row.refresh_failures
+    if entry.scopes is not None:
+        row.scopes = list(entry.scopes)
     row.last_refreshed_at = row.read_at  # type: ignore[attr-defined]
-    store_credential(row, _describe(fence, tokens), expires_at=tokens.expires_at)
+    store_credential(row, entry.document, expires_at=entry.expires_at)
     record_connection_event(
         EventType.CONNECTION_REFRESHED, row, generation=row.generation, former=former, failures_before=failures
     )
-
-
-def _describe(fence: Fence, tokens: Tokens) -> Document:
-    return describe_tokens(tokens, fence.client, refresh_token=fence.refresh_token)
 
 
 def _get_back_off(failures: int) -> dt.timedelta:

@@ -1,0 +1,1 @@
+"""An authorization server that misbehaves on demand, and real processes that refresh against it."""
