@@ -102,7 +102,7 @@ def _choose_method(row: OAuthClient, secret: str, wanted: str) -> str:
         return wanted
     if not secret:
         return "none"
-    if row.token_endpoint_auth_method != "none":
+    if row.token_endpoint_auth_method != "none":  # noqa: S105
         return row.token_endpoint_auth_method
     offered = row.metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     return "client_secret_basic" if "client_secret_basic" in offered else "client_secret_post"
