@@ -49,7 +49,11 @@ class RuleForm(forms.Form):
     argument = forms.ChoiceField(required=False, label="Only where")
     comparison = forms.ChoiceField(required=False)
     value = forms.CharField(
-        required=False, max_length=1024, error_messages={"required": "Enter a value to compare with."}
+        required=False,
+        max_length=1024,
+        # What is being typed stays while the rest of the form is fetched anew.
+        widget=forms.TextInput(attrs={"hx-preserve": "true"}),
+        error_messages={"required": "Enter a value to compare with."},
     )
     drop_conditions = forms.BooleanField(required=False, label="Remove these conditions")
     reason = forms.CharField(

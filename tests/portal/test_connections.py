@@ -63,7 +63,7 @@ def test_connect_and_disconnect_in_a_browser(story: tuple[Cast, Integration], op
     expect(page.get_by_role("heading", name="Authorize access")).to_be_visible()
     page.get_by_role("button", name="Authorize").click()
 
-    expect(page.get_by_text("GitHub is connected.")).to_be_visible()
+    expect(page.get_by_text("GitHub is connected as ")).to_be_visible()
     look(page, "list-connected")
     assert "code=" not in page.url
     connection = Connection.objects.get(user=cast.alice)
