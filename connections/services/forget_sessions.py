@@ -16,12 +16,13 @@ _KEPT = dt.timedelta(days=1)
 def forget_sessions() -> int:
     """Delete connect sessions that are long over. A credential that nobody decided about is revoked first."""
     for session in ConnectSession.objects.filter(expires_at__lt=timezone.now()).exclude(held_credential=b""):
-        _reject_held(session)
+        reject_held(session)
     deleted, _ = ConnectSession.objects.filter(expires_at__lt=timezone.now() - _KEPT).delete()
     return deleted
 
 
-def _reject_held(session: ConnectSession) -> None:
+def reject_held(session: ConnectSession) -> None:
+    """Have a credential revoked that waits for a decision which can't be made any more."""
     with transaction.atomic():
         locked = ConnectSession.objects.select_for_update().select_related("integration").get(pk=session.pk)
         if not locked.held_credential:

@@ -8,9 +8,10 @@ from django.db import transaction
 
 from audit.services.record import Actor
 from audit.types import EventType
-from connections.models import Connection, Integration, OAuthClient
+from connections.models import Connection, ConnectSession, Integration, OAuthClient
 from connections.services.add_integration import check_integration
 from connections.services.events import record_integration_event
+from connections.services.forget_sessions import reject_held
 from connections.services.revoke import revoke_connection
 
 _CHANGEABLE = frozenset({"slug", "name", "url", "category", "auth_mode", "status", "key_header", "key_template"})
@@ -52,6 +53,11 @@ def _start_over(row: Integration, actor: Actor | None) -> int:
     connections = list(Connection.objects.filter(integration=row).exclude(status=Connection.Status.REVOKED))
     for connection in connections:
         revoke_connection(connection=connection, reason="integration changed", actor=actor)
+    # Links that are out lead to the former place, too.
+    sessions = ConnectSession.objects.filter(integration=row, used_at__isnull=True)
+    for session in sessions.exclude(held_credential=b""):
+        reject_held(session)
+    sessions.delete()
     OAuthClient.objects.filter(integration=row).delete()
     if row.status == Integration.Status.ACTIVE:
         row.status = Integration.Status.DRAFT
