@@ -81,4 +81,4 @@ class AuditEvent(models.Model):
         """What was acted on, in a word: a capability with its integration, an integration, or a name; perhaps empty."""
         if self.capability:
             return self.capability if ":" in self.capability else f"{self.integration}:{self.capability}"
-        return self.integration or str(self.details.get("name") or "")
+        return self.integration or str(self.details.get("name") or self.details.get("sentence") or "")

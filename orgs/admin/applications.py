@@ -15,7 +15,11 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.views import ChangeList
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminURLInputWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminURLInputWidget,
+)
 
 from audit.models import AuditEvent
 from orgs.admin_site import (
@@ -23,6 +27,7 @@ from orgs.admin_site import (
     OrganizationModelAdmin,
     OrganizationTabularInline,
     WordsField,
+    link_to,
     object_action,
     show_secret_once,
 )
@@ -70,6 +75,7 @@ class ApplicationForm(OrganizationForm):
         model = Application
         fields = ("organization", "name", "owner", "description", "client_type")
         labels: ClassVar[dict[str, str]] = {"client_type": "Kind"}
+        widgets: ClassVar[dict[str, Any]] = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 3})}
         help_texts: ClassVar[dict[str, str]] = {
             "name": "As people see it on the consent page.",
             "owner": "Sets the application layer of the policy, and is asked first when something is wrong.",
@@ -78,6 +84,9 @@ class ApplicationForm(OrganizationForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in ("organization", "name"):
+            if name in self.fields:
+                self.fields[name].required = True  # the model lets one that registered itself be without
         if self.instance._state.adding and "grant_types" in self.fields:
             self.fields["grant_types"].initial = ["authorization_code", "refresh_token"]
 
@@ -85,9 +94,14 @@ class ApplicationForm(OrganizationForm):
 class DelegationInline(OrganizationTabularInline):
     model = Delegation
     is_read_only: ClassVar[bool] = True
-    fields = ("user", "scopes", "granted_at", "expires_at", "revoked_at")
+    fields = ("user_shown", "scopes", "granted_at", "expires_at", "revoked_at")
     readonly_fields = fields
     verbose_name_plural = "consents"
+    per_page = 20
+
+    @display(description="user")
+    def user_shown(self, obj: Delegation) -> SafeString:
+        return link_to(obj, str(obj.user))
 
 
 class ApplicationList(ChangeList):
@@ -113,12 +127,12 @@ class ApplicationAdmin(OrganizationModelAdmin):
     form = ApplicationForm
     inlines = (DelegationInline,)
     list_display = ("name_shown", "status_shown", "owner", "users", "last_used", "denials", "source_shown")
-    list_filter = ("status", "client_type", "registration_source")
+    list_filter: ClassVar[Any] = ("status", "client_type", "registration_source")
     list_select_related = ("owner",)
     search_fields = ("name", "client_id", "description", "owner__name", "owner__email")
     search_help_text = "Search names, client IDs and owners"
     autocomplete_fields = ("owner",)
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         (None, {"fields": ("organization", "name", "owner", "description", "homepage")}),
         (
             "OAuth",
@@ -210,7 +224,7 @@ class ApplicationAdmin(OrganizationModelAdmin):
 
     def _show_secret(self, request: HttpRequest, application: Application, secret: str) -> HttpResponse:
         facts = [("Client ID", application.client_id), ("Client secret", secret)]
-        return show_secret_once(self, request, application, title="The client secret", facts=facts)
+        return show_secret_once(self, request, application, title="Client secret", facts=facts)
 
     @display(description="name", ordering="name")
     def name_shown(self, obj: Application) -> str:

@@ -10,28 +10,21 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
-from audit.models import AuditEvent, Outcome
+from audit.models import AuditEvent
 from audit.types import EventType
 from orgs.admin_site import OrganizationModelAdmin, get_access
 from orgs.administration.activity import EVENT_READERS, is_related_to
 from orgs.models import Organization
+from orgs.templatetags.kontext_ui import layer_bar, status_chip
 
 _MOST_COUNTED = 10_000
-_OUTCOME_LABELS: dict[str, str] = {
-    Outcome.OK: "success",
-    Outcome.DENIED: "danger",
-    Outcome.ERROR_REMOTE: "warning",
-    Outcome.ERROR_PROXY: "warning",
-    Outcome.ERROR_AUTH: "warning",
-    Outcome.CANCELLED: "info",
-    Outcome.NONE: "info",
-}
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -160,9 +153,9 @@ class AuditEventAdmin(OrganizationModelAdmin):
         shown = obj.occurred_at.strftime("%Y-%m-%d %H:%M:%S")
         return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, shown)
 
-    @display(description="outcome", ordering="outcome", label=_OUTCOME_LABELS)
-    def outcome_shown(self, obj: AuditEvent) -> tuple[str, str]:
-        return obj.outcome, obj.get_outcome_display() if obj.outcome else (obj.get_phase_display() or "none")
+    @display(description="outcome", ordering="outcome")
+    def outcome_shown(self, obj: AuditEvent) -> SafeString:
+        return status_chip(obj.outcome)
 
     @display(description="user", ordering="user_name", empty_value="-")
     def who(self, obj: AuditEvent) -> str | None:
@@ -183,7 +176,15 @@ class AuditEventAdmin(OrganizationModelAdmin):
 
     @display(description="decision")
     def decision_shown(self, obj: AuditEvent) -> SafeString | str:
-        return _as_json(obj.decision) if obj.decision else "None was needed."
+        if not obj.decision:
+            return "None was needed."
+        bar = layer_bar(obj.decision, person="User")
+        shown = render_to_string("_layer_bar.html", bar) if bar["bar"] is not None else ""
+        return format_html(
+            '<div class="k-open-bar">{}</div><details class="more"><summary>As recorded</summary>{}</details>',
+            SafeString(shown),
+            _as_json(obj.decision),
+        )
 
     @display(description="details")
     def details_shown(self, obj: AuditEvent) -> SafeString | str:

@@ -22,7 +22,6 @@ class MembersInline(OrganizationTabularInline):
     readonly_fields = ("source", "created_at")
     autocomplete_fields = ("user",)
     verbose_name = "member"
-    show_change_link = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -20,6 +20,7 @@ from orgs.admin_site import (
     OrganizationTabularInline,
     WriteOnlySecretField,
     get_access,
+    link_to,
     narrow,
     object_action,
 )
@@ -38,20 +39,31 @@ from orgs.templatetags.kontext_ui import relative_time, status_chip
 
 
 class IdentityInline(OrganizationTabularInline):
-    """Where a person signs in. Superusers see it: an identity belongs to the person, not to an organization."""
+    """Where a person signs in. For superusers: an identity belongs to the person, not to an organization."""
 
     model = Identity
     is_read_only: ClassVar[bool] = True
     fields = ("issuer", "subject", "created_at", "last_used_at")
     readonly_fields = fields
-    show_change_link = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # The issuer tells in which other organizations somebody is.
+        return get_access(request).is_superuser
 
 
 class MembershipInline(OrganizationTabularInline):
     model = Membership
     is_read_only: ClassVar[bool] = True  # each is changed on its own page, by a service
-    fields = ("organization", "role", "status", "created_at")
+    fields = ("organization_shown", "role", "status_shown", "created_at")
     readonly_fields = fields
+
+    @display(description="organization")
+    def organization_shown(self, obj: Membership) -> SafeString:
+        return link_to(obj, str(obj.organization))
+
+    @display(description="status")
+    def status_shown(self, obj: Membership) -> SafeString:
+        return status_chip(obj.status)
 
 
 class GroupMembershipOfPersonInline(OrganizationTabularInline):
@@ -60,7 +72,6 @@ class GroupMembershipOfPersonInline(OrganizationTabularInline):
     fields = ("group", "source", "created_at")
     readonly_fields = fields
     verbose_name_plural = "groups"
-    show_change_link = False
 
 
 class UserForm(OrganizationForm):
@@ -89,8 +100,8 @@ class UserAdmin(OrganizationModelAdmin):
     inlines = (MembershipInline, GroupMembershipOfPersonInline, IdentityInline)
     list_display = ("name_shown", "email", "status_shown", "roles", "groups_shown", "consents", "last_signed_in")
     list_filter = ("is_active", "memberships__role", "memberships__status")
-    search_fields = ("name", "email", "username", "=identities__subject")
-    search_help_text = "Search names, e-mail addresses and subjects"
+    search_fields = ("name", "email", "username")
+    search_help_text = "Search names and e-mail addresses"
     fieldsets = (
         (None, {"fields": ("name", "email", "username", "password", "is_superuser")}),
         ("Details", {"fields": ("status_shown", "id", "created_at", "last_login"), "classes": ("collapse",)}),

@@ -1,4 +1,7 @@
-"""Buttons on an object's page that change something: asked once, sent by POST, checked like any other change."""
+"""Buttons on an object's page that change something: asked once, sent by POST, checked like any other change.
+
+A confirmation is a page, never a dialog: it can be read at leisure, linked to, and works without JavaScript.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
@@ -14,6 +18,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
+
+from orgs.administration.forms import add_refusal
 
 Run = Callable[[Any, HttpRequest, Any], HttpResponse | None]
 
@@ -46,15 +52,55 @@ def object_action(
                 raise Http404("this action isn't offered now")
             if request.method != "POST":
                 text = consequence(row) if callable(consequence) else consequence
-                return _ask(self, request, row, title=description, consequence=text, button=button or description)
+                # Only what ends something is red: else the warning means nothing.
+                looks = {"button_variant": "danger" if variant == ActionVariant.DANGER else "primary"}
+                return _ask(
+                    self, request, row, title=description, consequence=text, button=button or description, **looks
+                )
             return _run(self, request, row, run, done or f"{description}: done.")
 
-        offered: Any = action(
-            view, description=description, url_path=run.__name__.replace("_", "-"), icon=icon, variant=variant
-        )
-        offered.object_permission = permission
-        offered.is_offered = is_offered
-        return offered
+        return _offer(run, view, description, icon, variant, permission, is_offered)
+
+    return decorate
+
+
+def form_action(
+    *,
+    form: Callable[[Any, Any], forms.Form],
+    description: str,
+    consequence: str | Callable[[Any], str],
+    button: str = "",
+    done: str = "",
+    icon: str | None = None,
+    permission: str = "change",
+    is_offered: Callable[[Any], bool] = lambda row: True,
+) -> Callable[[Callable[[Any, HttpRequest, Any, Any], HttpResponse | None]], Any]:
+    """Make a method `(self, request, obj, form)` an action that asks for more than a yes.
+
+    `form` makes the form from the object and what was posted (or None). The method runs with a valid form; a refusal
+    becomes the form's errors, beside the fields it names. What was entered as a secret is not shown again.
+    """
+
+    def decorate(run: Callable[[Any, HttpRequest, Any, Any], HttpResponse | None]) -> Any:
+        @wraps(run)
+        def view(self: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+            row = get_permitted(self, request, object_id, permission)
+            if not is_offered(row):
+                raise Http404("this action isn't offered now")
+            filled = form(row, request.POST if request.method == "POST" else None)
+            if filled.is_bound and filled.is_valid():
+                answer = _try(self, request, row, run, filled)
+                if answer is not None:
+                    return answer
+            if filled.is_bound and not filled.errors:
+                messages.success(request, done or f"{description}: done.")
+                return HttpResponseRedirect(get_change_url(self, row))
+            text = consequence(row) if callable(consequence) else consequence
+            return _ask(
+                self, request, row, form=filled, title=description, consequence=text, button=button or description
+            )
+
+        return _offer(run, view, description, icon, ActionVariant.DEFAULT, permission, is_offered)
 
     return decorate
 
@@ -90,7 +136,23 @@ def get_change_url(admin: Any, row: Any) -> str:
     return reverse(f"admin:{admin.opts.app_label}_{admin.opts.model_name}_change", args=(row.pk,))
 
 
-def _ask(admin: Any, request: HttpRequest, row: Any, **texts: str) -> HttpResponse:
+def _offer(
+    run: Any,
+    view: Any,
+    description: str,
+    icon: str | None,
+    variant: ActionVariant,
+    permission: str,
+    is_offered: Callable[[Any], bool],
+) -> Any:
+    path = run.__name__.replace("_", "-")
+    offered: Any = action(view, description=description, url_path=path, icon=icon, variant=variant)
+    offered.object_permission = permission
+    offered.is_offered = is_offered
+    return offered
+
+
+def _ask(admin: Any, request: HttpRequest, row: Any, **texts: Any) -> HttpResponse:
     context = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
@@ -99,6 +161,15 @@ def _ask(admin: Any, request: HttpRequest, row: Any, **texts: str) -> HttpRespon
         **texts,
     }
     return TemplateResponse(request, "admin/kontext/confirm.html", context)
+
+
+def _try(admin: Any, request: HttpRequest, row: Any, run: Any, form: forms.Form) -> HttpResponse | None:
+    try:
+        answer: HttpResponse | None = run(admin, request, row, form)
+    except admin.refusals as refusal:
+        add_refusal(form, admin.as_validation_error(refusal))
+        return None
+    return answer
 
 
 def _run(admin: Any, request: HttpRequest, row: Any, run: Run, done: str) -> HttpResponse:

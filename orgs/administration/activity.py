@@ -9,11 +9,11 @@ from django.db.models import Q, QuerySet
 
 from audit.models import AuditEvent
 from orgs.administration.access import WRITERS, Access, get_organization_ids, narrow
-from orgs.models import Membership, Organization
+from orgs.models import Membership
 
 EVENT_READERS = WRITERS | {Membership.Role.AUDITOR}
 _COLUMNS = ("user_id", "application_id", "integration_id", "connection_id", "call")
-_NAMED_IN_DETAILS = ("object_id", "delegation", "user", "of_user")
+_NAMED_IN_DETAILS = ("object_id", "delegation", "rule", "group", "user", "of_user")
 _SHOWN = 8
 # An object page is opened often: it must not search a log of millions for an object that hardly ever acts.
 _SEARCHED = 5_000
@@ -29,10 +29,10 @@ def is_related_to(key: UUID) -> Q:
     return found
 
 
-def get_recent_events(row: Any, access: Access) -> QuerySet[Any]:
-    """Return the newest events of an object among the newest of its organizations, as far as the person may see."""
+def get_recent_events(row: Any, condition: Q, access: Access) -> QuerySet[Any]:
+    """Return the newest events that are about a row, among the newest of its organizations that the person may see."""
     visible = narrow(AuditEvent.objects.order_by("-id"), access, roles=EVENT_READERS, lookup="organization_id")
     organizations = get_organization_ids(row)
     newest = visible.filter(organization_id__in=organizations) if organizations else visible
     found = AuditEvent.objects.filter(pk__in=newest.values("pk")[:_SEARCHED]).order_by("-id")
-    return (found if isinstance(row, Organization) else found.filter(is_related_to(row.pk)))[:_SHOWN]
+    return found.filter(condition)[:_SHOWN]

@@ -85,20 +85,22 @@ class OrganizationForm(forms.ModelForm):  # type: ignore[type-arg]
         for name, problem in _find_strangers(self):
             self.add_error(name if name in self.fields else None, problem)
         if self.refusal is not None:
-            self._show(self.refusal)
+            add_refusal(self, self.refusal)
         return cleaned
-
-    def _show(self, refusal: ValidationError) -> None:
-        if not hasattr(refusal, "error_dict"):
-            self.add_error(None, refusal.messages)
-            return
-        for name, messages in refusal.message_dict.items():
-            self.add_error(name if name in self.fields else None, messages)
 
     def _get_validation_exclusions(self) -> set[str]:
         # A name is unique within the organization: checked although the organization itself can't be edited.
         excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
         return excluded - {"organization"} if getattr(self.instance, "organization_id", None) else excluded
+
+
+def add_refusal(form: forms.BaseForm, refusal: ValidationError) -> None:
+    """Make a service's refusal the form's errors, each beside its field where the form has that field."""
+    if not hasattr(refusal, "error_dict"):
+        form.add_error(None, refusal.messages)
+        return
+    for name, texts in refusal.message_dict.items():
+        form.add_error(name if name in form.fields else None, texts)
 
 
 def _find_strangers(form: forms.ModelForm[Any]) -> list[tuple[str, str]]:

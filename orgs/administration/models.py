@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
+from django.db.models import Q
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -17,7 +18,7 @@ from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
 from orgs.administration.access import get_access, get_organization_ids
-from orgs.administration.activity import EVENT_READERS, get_recent_events
+from orgs.administration.activity import EVENT_READERS, get_recent_events, is_related_to
 from orgs.administration.changes import State, capture, capture_stored, record_change
 from orgs.administration.scope import ScopeMixin
 from orgs.errors import OrgsError
@@ -41,6 +42,7 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
     compressed_fields = True
     change_form_outer_after_template: Any = "admin/kontext/activity.html"
     actions_detail: Any = ()
+    list_before_template: Any = None
 
     # What is saved, and by whom
 
@@ -103,7 +105,11 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
 
     def describe_refusal(self, refusal: Exception) -> str:
         """Return a sentence for people."""
-        return " ".join(_as_validation_error(refusal).messages)
+        return " ".join(self.as_validation_error(refusal).messages)
+
+    def as_validation_error(self, refusal: Exception) -> ValidationError:
+        """Return what a form shows for a refusal."""
+        return _as_validation_error(refusal)
 
     def changeform_view(
         self,
@@ -119,7 +125,7 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
         except self.refusals as refusal:
             if request.method != "POST":
                 raise
-            request._kontext_refusal = _as_validation_error(refusal)  # type: ignore[attr-defined]
+            request._kontext_refusal = self.as_validation_error(refusal)  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -195,7 +201,7 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
 
     @display(description="events")
     def events(self, obj: Any) -> SafeString:
-        url = get_events_url(obj)
+        url = self.get_events_url(obj)
         return format_html('<a href="{}" class="underline" aria-label="Audit events of {}">Events</a>', url, obj)
 
     def history_view(
@@ -205,13 +211,21 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
         row = self.get_object(request, object_id)
         if row is None or not self.has_view_permission(request, row):
             raise Http404("not found")
-        return HttpResponseRedirect(get_events_url(row))
+        return HttpResponseRedirect(self.get_events_url(row))
 
     def _get_activity(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
         row = self.get_object(request, unquote(object_id)) if object_id and self.has_events else None
         if row is None or not get_access(request).covers(get_organization_ids(row), EVENT_READERS):
             return {}
-        return {"activity": get_recent_events(row, get_access(request)), "activity_url": get_events_url(row)}
+        events = get_recent_events(row, self.get_event_condition(row), get_access(request))
+        return {"activity": events, "activity_url": self.get_events_url(row)}
+
+    def get_event_condition(self, row: Any) -> Q:
+        """Return which events are about a row. Who changes it changes `get_events_url` with it."""
+        return Q() if isinstance(row, Organization) else is_related_to(row.pk)
+
+    def get_events_url(self, row: Any) -> str:
+        return get_events_url(row)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:  # type: ignore[override]
         """Recorded in the audit trail by `save_model`."""
@@ -245,12 +259,20 @@ class OrganizationTabularInline(ScopeMixin, TabularInline):  # type: ignore[misc
     """Rows that belong to the object on whose page they are, and to its organization."""
 
     extra = 0
-    show_change_link = True
+    hide_title = True
+    per_page: Any = None
 
 
 class OrganizationStackedInline(ScopeMixin, StackedInline):  # type: ignore[misc]
     extra = 0
-    show_change_link = True
+    hide_title = True
+    per_page: Any = None
+
+
+def link_to(row: Any, words: str) -> SafeString:
+    """Return a link to a row's own page in the admin."""
+    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=(row.pk,))
+    return format_html('<a href="{}" class="underline">{}</a>', url, words)
 
 
 def get_events_url(row: Any) -> str:

@@ -20,7 +20,7 @@ class Block:
     y: float
     width: float
     height: float
-    series: int
+    series: int | str
     words: str
 
 
@@ -47,18 +47,24 @@ class BarChart:
     blocks: tuple[Block, ...]
     lines: tuple[Line, ...]
     total: int
+    tones: tuple[str, ...] = ()
     width: int = WIDTH
     height: int = HEIGHT
     left: int = _LEFT
 
     @property
-    def legend(self) -> list[tuple[int, str]]:
-        return list(enumerate(self.names, start=1))
+    def legend(self) -> list[tuple[int | str, str]]:
+        return [(_look(index, self.tones), name) for index, name in enumerate(self.names)]
 
 
-def make_bar_chart(title: str, days: Sequence[dt.date], counts: Mapping[str, Sequence[int]]) -> BarChart:
-    """Lay out `counts` (a number a day, by name). Beyond four names the smallest are summed as "Others"."""
-    series = _limit(counts, len(days))
+def make_bar_chart(
+    title: str, days: Sequence[dt.date], counts: Mapping[str, Sequence[int]], *, tones: Sequence[str] = ()
+) -> BarChart:
+    """Lay out `counts` (a number a day, by name). Beyond four names the smallest are summed as "Others".
+
+    With `tones` (allow, ask, deny, silent; one a name) names keep their order and have a meaning by colour.
+    """
+    series = {name: list(values) for name, values in counts.items()} if tones else _limit(counts, len(days))
     totals = [sum(values[index] for values in series.values()) for index in range(len(days))]
     top = _round_up(max(totals, default=0))
     step = (WIDTH - _LEFT) / max(len(days), 1)
@@ -66,11 +72,11 @@ def make_bar_chart(title: str, days: Sequence[dt.date], counts: Mapping[str, Seq
     for index, day in enumerate(days):
         x = _LEFT + index * step
         column = {name: values[index] for name, values in series.items()}
-        blocks += _stack(day, column, round(x + step * 0.2, 1), round(step * 0.6, 1), top)
+        blocks += _stack(day, column, round(x + step * 0.2, 1), round(step * 0.6, 1), top, tones)
         y = round(_y(totals[index], top) - 5, 1)
         made_days.append(Day(_label(day), round(x + step / 2, 1), totals[index], y, tuple(column.values())))
     lines = tuple(Line(_y(value, top), value) for value in (0, top // 2, top))
-    return BarChart(title, tuple(series), tuple(made_days), tuple(blocks), lines, sum(totals))
+    return BarChart(title, tuple(series), tuple(made_days), tuple(blocks), lines, sum(totals), tuple(tones))
 
 
 def _limit(counts: Mapping[str, Sequence[int]], length: int) -> dict[str, list[int]]:
@@ -82,15 +88,22 @@ def _limit(counts: Mapping[str, Sequence[int]], length: int) -> dict[str, list[i
     return kept
 
 
-def _stack(day: dt.date, column: Mapping[str, int], x: float, width: float, top: int) -> list[Block]:
+def _stack(
+    day: dt.date, column: Mapping[str, int], x: float, width: float, top: int, tones: Sequence[str]
+) -> list[Block]:
     blocks, below = [], 0
-    for series, (name, count) in enumerate(column.items(), start=1):
+    for index, (name, count) in enumerate(column.items()):
         if count:
             upper, lower = _y(below + count, top), _y(below, top)
             words = f"{name}, {_label(day)}: {count}"
-            blocks.append(Block(x, upper, width, round(max(lower - upper - 1, 1), 1), series, words))
+            blocks.append(Block(x, upper, width, round(max(lower - upper - 1, 1), 1), _look(index, tones), words))
             below += count
     return blocks
+
+
+def _look(index: int, tones: Sequence[str]) -> int | str:
+    """Return what the style sheet calls a series by: its tone, or its number."""
+    return tones[index] if tones else index + 1
 
 
 def _y(value: int, top: int) -> float:

@@ -51,7 +51,8 @@ def test_add_shows_the_secret_once(cast: Cast, carol: Client) -> None:
     [
         ({"redirect_uris": "http://deployer.test/callback"}, "http://deployer.test/callback"),
         ({"client_type": "public", "grant_types": ["client_credentials"]}, "needs a confidential application"),
-        ({"name": " "}, "Give the application a name"),
+        ({"name": " "}, "This field is required"),
+        ({"organization": ""}, "This field is required"),
         ({"grant_types": ["password"]}, "not one of the available choices"),
     ],
 )
