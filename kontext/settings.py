@@ -10,6 +10,7 @@ import environ
 
 from kontext.embedded.addresses import celery_broker_url, embedded_database_url, embedded_redis_url
 from kontext.environment import hosts_of, read_environment_file
+from kontext.unfold import UNFOLD as UNFOLD
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
