@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import gateway
+from benchmarks import decisions, gateway
 
 if __name__ == "__main__":
+    decisions.main()
     gateway.main()

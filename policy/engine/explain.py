@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # More than these tell nobody more.
 MAX_RULES = 10
 MAX_NEAREST = 3
-_MAX_LOOKED_AT = 1000
+_MAX_LOOKED_AT = 100
 
 LAYER_NAMES = {Layer.ORG: "organization", Layer.USER: "user", Layer.APPLICATION: "application"}
 
@@ -63,8 +63,8 @@ def _explain_layer(policy: Policy, call: Call, layer: Layer, step: Step | None) 
 
 def find_holding(step: Step, call: Call, effect: Effect) -> list[CompiledRule]:
     """Return the rules of one effect that hold for a call, by identifier."""
-    rules = (rule for cell in step.cells if cell.effect is effect for rule in cell.rules)
-    return sorted((rule for rule in rules if rule.holds is None or rule.holds(call)), key=lambda rule: rule.id)
+    holding = (rule for cell in step.cells if cell.effect is effect for rule in cell.find_all(call))
+    return sorted(holding, key=lambda rule: rule.id)
 
 
 def _explain_rule(policy: Policy, compiled: CompiledRule) -> dict[str, Any]:
@@ -121,37 +121,62 @@ def _end(text: str) -> str:
 
 
 def _find_nearest(policy: Policy, call: Call, step: Step) -> list[dict[str, Any]]:
-    candidates = islice(_iterate_candidates(policy, call, step.layer), _MAX_LOOKED_AT)
-    ranked = ((*_tell_why_not(policy, call, compiled), compiled) for compiled in candidates)
-    nearest = nsmallest(MAX_NEAREST, ranked, key=lambda found: (found[0], found[2].id))
-    return [{"id": compiled.id, "sentence": get_sentence(policy, compiled), "why": why} for _, why, compiled in nearest]
+    candidates = islice(_iterate_candidates(policy, call, step), _MAX_LOOKED_AT)
+    nearest = nsmallest(MAX_NEAREST, candidates, key=lambda compiled: (_get_distance(compiled, call), compiled.id))
+    return [
+        {
+            "id": compiled.id,
+            "sentence": get_sentence(policy, compiled),
+            "why": _tell_why_not(policy, call, compiled),
+        }
+        for compiled in nearest
+    ]
 
 
-def _iterate_candidates(policy: Policy, call: Call, layer: Layer) -> Iterator[CompiledRule]:
-    """Yield the allows and asks about these people, this application and this integration."""
-    for bucket in policy.index.find_buckets(call):
-        for cell in bucket.cells.values():
-            is_near = cell.integration in (None, call.integration)
-            if cell.layer is layer and cell.effect is not Effect.DENY and is_near:
-                yield from cell.rules
+def _iterate_candidates(policy: Policy, call: Call, step: Step) -> Iterator[CompiledRule]:
+    """Yield the allows and asks about these people, this application and this integration; this target's first."""
+    about = [cell for cell in step.cells if cell.effect is not Effect.DENY]
+    others = [
+        cell
+        for bucket in policy.index.find_buckets(call)
+        for cell in bucket.cells.values()
+        if cell.layer is step.layer and cell.effect is not Effect.DENY and cell.integration in (None, call.integration)
+    ]
+    known = set(map(id, about))
+    for cell in (*about, *(cell for cell in others if id(cell) not in known)):
+        yield from cell.rules
 
 
-def _tell_why_not(policy: Policy, call: Call, compiled: CompiledRule) -> tuple[int, str]:
-    """Return how far a rule is from holding for the call, and why it doesn't."""
+def _get_distance(compiled: CompiledRule, call: Call) -> int:
+    """Return how far a rule is from holding for the call."""
     rule = compiled.rule
     if compiled.problem:
-        return 5, "its conditions can't be read"
+        return 5
     if rule.capability and not compile_pattern(rule.capability)(call.capability):
-        return 4, f"it is for {_name_target(policy, rule.integration, rule.capability)}"
+        return 4
     if rule.klass and rule.klass != call.klass:
-        return 3, f"it is for the class “{rule.klass}”, and this capability is of the class “{call.klass or 'none'}”"
-    if rule.valid_from is not None and call.now < rule.valid_from:
-        return 2, f"it begins on {_date(rule.valid_from)}"
-    if rule.valid_until is not None and call.now >= rule.valid_until:
-        return 2, f"it ended on {_date(rule.valid_until)}"
-    if compiled.condition is not None and (failing := _find_failing(compiled.condition, call)):
-        return 0, join_words(failing, "and")
-    return 1, "no user is behind this call, and the rule does not name the application"
+        return 3
+    if not compiled.is_valid_at(call.now):
+        return 2
+    return 1 if compiled.holds(call) else 0
+
+
+def _tell_why_not(policy: Policy, call: Call, compiled: CompiledRule) -> str:
+    rule = compiled.rule
+    match _get_distance(compiled, call):
+        case 5:
+            return "its conditions can't be read"
+        case 4:
+            return f"it is for {_name_target(policy, rule.integration, rule.capability)}"
+        case 3:
+            return f"it is for the class “{rule.klass}”, and this capability is of the class “{call.klass or 'none'}”"
+        case 2 if rule.valid_from is not None and call.now < rule.valid_from:
+            return f"it begins on {_date(rule.valid_from)}"
+        case 2 if rule.valid_until is not None:
+            return f"it ended on {_date(rule.valid_until)}"
+        case 0 if compiled.condition is not None:
+            return join_words(_find_failing(compiled.condition, call), "and")
+    return "no user is behind this call, and the rule does not name the application"
 
 
 def _date(seconds: float) -> str:
@@ -175,8 +200,7 @@ def _find_failing(condition: Condition, call: Call) -> list[str]:
 
 
 def _explain_shadow(policy: Policy, call: Call) -> list[dict[str, Any]]:
-    cells = policy.shadow_index.find_cells(call)
-    rules = [rule for cell in cells for rule in cell.rules if rule.holds is None or rule.holds(call)]
+    rules = [rule for cell in policy.shadow_index.find_cells(call) for rule in cell.find_all(call)]
     return [
         {"layer": rule.rule.layer.value, "effect": rule.rule.effect.value, **_explain_rule(policy, rule)}
         for rule in sorted(rules, key=lambda rule: rule.id)[:MAX_RULES]

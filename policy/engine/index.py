@@ -16,15 +16,19 @@ from policy.engine.rules import CompiledRule
 from policy.engine.types import Call, Effect, Layer, Rule
 
 Find = Callable[[Call], CompiledRule | None]
+Narrow = Callable[[Call], Sequence[CompiledRule]]
 
 # Below this a loop is as quick as a dictionary.
 _FEW = 4
 
 
 class Cell:
-    """The rules of one layer and effect, about one subject and one target."""
+    """The rules of one layer and effect, about one subject and one target, by identifier."""
 
-    __slots__ = ("_find", "effect", "integration", "is_specific", "klass", "layer", "matches_capability", "rules")
+    __slots__ = (
+        *("_parts", "effect", "integration", "is_specific", "klass", "layer"),
+        *("matches_capability", "rules"),
+    )
 
     def __init__(self, first: CompiledRule) -> None:
         rule = first.rule
@@ -32,7 +36,7 @@ class Cell:
         self.integration, self.klass = rule.integration, rule.klass
         self.matches_capability = compile_pattern(rule.capability or "*")
         self.rules: list[CompiledRule] = []
-        self._find: Find | None = None
+        self._parts: list[Narrow] | None = None
 
     def is_about(self, call: Call) -> bool:
         """Tell whether the target is the call's; the subject is known to be."""
@@ -43,11 +47,23 @@ class Cell:
         )
 
     @property
-    def find(self) -> Find:
-        """What returns a rule that holds for a call, or None. Built when first needed."""
-        if self._find is None:
-            self._find = _make_find(sorted(self.rules, key=lambda rule: rule.id), self.effect)
-        return self._find
+    def parts(self) -> list[Narrow]:
+        """What returns, part by part, the rules that may hold for a call. Built when first needed."""
+        if self._parts is None:
+            self._parts = _make_parts(self.rules, self.effect)
+        return self._parts
+
+    def make_find(self) -> Find:
+        """Return what returns a rule that holds for a call, or None."""
+        always = next((rule for rule in self.rules if rule.test is None), None)
+        if always is not None:
+            return lambda call: always
+        if len(self.rules) <= _FEW:
+            return _make_loop(self.rules, self.effect)
+        return _make_find(self.parts)
+
+    def find_all(self, call: Call) -> list[CompiledRule]:
+        return [rule for narrow in self.parts for rule in narrow(call) if rule.holds(call)]
 
 
 class Bucket:
@@ -117,64 +133,72 @@ def _get_subject(rule: Rule) -> object:
     return (("group", rule.group) if rule.group is not None else None, rule.application)
 
 
-def _make_find(rules: Sequence[CompiledRule], effect: Effect) -> Find:
-    for rule in rules:
-        if rule.holds is None:
-            always = rule
-            return lambda call: always
-    if len(rules) <= _FEW:
-        return _make_loop(rules)
+def _make_loop(rules: Sequence[CompiledRule], effect: Effect) -> Find:
+    """Return the innermost loop: `CompiledRule.holds` of one after the other, without that call."""
+    is_allow = effect is Effect.ALLOW
+    tests = [(rule.test, rule) for rule in rules if rule.test is not None]
+
+    def find(call: Call) -> CompiledRule | None:
+        for test, rule in tests:
+            try:
+                found = test(call)
+            except Exception:
+                found = None
+            if found or (found is None and not is_allow):
+                return rule
+        return None
+
+    return find
+
+
+def _make_find(parts: Sequence[Narrow]) -> Find:
+    """Return the same for more rules than should be looked at one by one."""
+
+    def find(call: Call) -> CompiledRule | None:
+        for narrow in parts:
+            for rule in narrow(call):
+                if rule.holds(call):
+                    return rule
+        return None
+
+    return find
+
+
+def _make_parts(rules: Sequence[CompiledRule], effect: Effect) -> list[Narrow]:
     by_path: dict[tuple[str, ...], list[CompiledRule]] = defaultdict(list)
     others: list[CompiledRule] = []
     for rule in rules:
-        test = find_required_text(rule.condition)
+        test = find_required_text(rule.condition) if len(rules) > _FEW else None
         (by_path[test.path] if test else others).append(rule)
-    return _make_first([*(_make_lookup(path, some, effect) for path, some in by_path.items()), _make_loop(others)])
+    parts = [_make_lookup(path, some, effect) for path, some in by_path.items()]
+    return [*parts, _make_constant(others)] if others else parts
 
 
-def _make_loop(rules: Sequence[CompiledRule]) -> Find:
-    tests = [(rule.holds, rule) for rule in rules if rule.holds is not None]
-
-    def find(call: Call) -> CompiledRule | None:
-        for holds, rule in tests:
-            if holds(call):
-                return rule
-        return None
-
-    return find
+def _make_constant(rules: Sequence[CompiledRule]) -> Narrow:
+    return lambda call: rules
 
 
-def _make_first(finds: Sequence[Find]) -> Find:
-    def find(call: Call) -> CompiledRule | None:
-        for one in finds:
-            if (rule := one(call)) is not None:
-                return rule
-        return None
-
-    return find
-
-
-def _make_lookup(path: tuple[str, ...], rules: Sequence[CompiledRule], effect: Effect) -> Find:
+def _make_lookup(path: tuple[str, ...], rules: Sequence[CompiledRule], effect: Effect) -> Narrow:
     """Return what finds rules that all demand a text at `path`: a text leads to its rules alone.
 
     For anything else their tests of it err, so that an allow can't hold and any deny or ask might.
     """
     by_text: dict[str, list[CompiledRule]] = defaultdict(list)
     for rule in rules:
-        for text in _get_texts(find_required_text(rule.condition)):
+        for text in dict.fromkeys(_get_texts(find_required_text(rule.condition))):
             by_text[text].append(rule)
-    finds = {text: _make_loop(some) for text, some in by_text.items()}
-    otherwise = _make_loop(() if effect is Effect.ALLOW else rules)
+    found = dict(by_text)
+    otherwise = () if effect is Effect.ALLOW else rules
     get = make_getter(path)
 
-    def find(call: Call) -> CompiledRule | None:
-        value = get(call.arguments)
-        if isinstance(value, str):
-            found = finds.get(value)
-            return None if found is None else found(call)
-        return otherwise(call)
+    def narrow(call: Call) -> Sequence[CompiledRule]:
+        try:
+            value = get(call.arguments)
+        except Exception:
+            return otherwise
+        return found.get(value, ()) if isinstance(value, str) else otherwise
 
-    return find
+    return narrow
 
 
 def find_required_text(condition: Condition | None) -> ArgumentTest | None:

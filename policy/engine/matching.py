@@ -187,20 +187,30 @@ def _compile_time_test(condition: TimeTest) -> Test:
 
 
 def _compile_argument_test(test: ArgumentTest) -> Test:
-    check = CHECKS[test.operator](test.value)
     if test.ignore_case:
-        check = CHECKS[test.operator](_fold(test.value))
-        unfolded = check
+        folded = CHECKS[test.operator](_fold(test.value))
+        return _apply(lambda value: folded(_fold(value)), test.path)
+    if test.operator == "equals" and isinstance(test.value, str) and len(test.path) == 1:
+        return _compile_equal_text(test.path[0], test.value)
+    return _apply(CHECKS[test.operator](test.value), test.path)
 
-        def check(value: Any) -> bool | None:
-            return unfolded(_fold(value))
 
-    get = make_getter(test.path)
+def _apply(check: Check, path: tuple[str, ...]) -> Test:
+    if len(path) == 1:
+        name = path[0]
+        return lambda call: check(call.arguments.get(name))
+    get = make_getter(path)
+    return lambda call: check(get(call.arguments))
 
-    def compiled(call: Call) -> bool | None:
-        return check(get(call.arguments))
 
-    return compiled
+def _compile_equal_text(name: str, text: str) -> Test:
+    """Do at once what most tests in practice are."""
+
+    def test(call: Call) -> bool | None:
+        value = call.arguments.get(name)
+        return value == text if isinstance(value, str) else None
+
+    return test
 
 
 def _fold(value: Any) -> Any:

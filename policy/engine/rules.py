@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from policy.engine.conditions import (
@@ -20,14 +19,15 @@ from policy.engine.types import Call, Effect, Rule
 class CompiledRule:
     """A rule and its closures.
 
-    `holds` is None where neither conditions nor validity matter. `problem` says why conditions could not be read: such
-    an allow never holds, such a deny or ask always does.
+    `test` is None where neither conditions nor validity matter; ask `holds`, or see what a raising test means there.
+    `problem` says why conditions could not be read: such an allow never holds, such a deny or ask always does.
     """
 
-    __slots__ = ("condition", "holds", "is_specific", "problem", "rule", "without_arguments")
+    __slots__ = ("condition", "id", "is_allow", "is_specific", "problem", "rule", "test", "without_arguments")
 
     def __init__(self, rule: Rule) -> None:
-        self.rule = rule
+        self.rule, self.id = rule, rule.id
+        self.is_allow = rule.effect is Effect.ALLOW
         self.condition: Condition | None = None
         self.problem = ""
         test: Test | None = None
@@ -40,13 +40,18 @@ class CompiledRule:
             except ConditionError as error:
                 self.problem = str(error)
                 test = self.without_arguments = _err
-        self.holds = _make_holds(rule, test)
+        self.test = _add_validity(rule, test)
         # Counts for calls without a user: the rule names the application, or says that it is for such calls.
         self.is_specific = rule.application is not None or requires_autonomy(self.condition)
 
-    @property
-    def id(self) -> str:
-        return self.rule.id
+    def holds(self, call: Call) -> bool:
+        """Tell whether the rule matches a call that it is about."""
+        if self.test is None:
+            return True
+        try:
+            return self.test(call) is True if self.is_allow else self.test(call) is not False
+        except Exception:  # a call that can't be understood is not allowed by accident, nor does it slip past a deny
+            return not self.is_allow
 
     def is_valid_at(self, now: float) -> bool:
         return _is_valid(self.rule, now)
@@ -56,7 +61,7 @@ class CompiledRule:
         if not self.is_valid_at(call.now):
             return False
         if self.problem:
-            return self.rule.effect is not Effect.ALLOW
+            return not self.is_allow
         return self.without_arguments is None or _ask(self.without_arguments, call) is not False
 
     def must_hold(self, call: Call) -> bool:
@@ -64,7 +69,7 @@ class CompiledRule:
         if not self.is_valid_at(call.now):
             return False
         if self.problem:
-            return self.rule.effect is not Effect.ALLOW
+            return not self.is_allow
         return self.without_arguments is None or _ask(self.without_arguments, call) is True
 
     @property
@@ -81,34 +86,13 @@ class CompiledRule:
         return True if self.condition is None else _ask(compile_condition(self.condition), call)
 
 
-def _make_holds(rule: Rule, test: Test | None) -> Callable[[Call], bool] | None:
-    has_validity = rule.valid_from is not None or rule.valid_until is not None
+def _add_validity(rule: Rule, test: Test | None) -> Test | None:
+    if rule.valid_from is None and rule.valid_until is None:
+        return test
     if test is None:
-        return (lambda call: _is_valid(rule, call.now)) if has_validity else None
-    holds = _holds_surely(test) if rule.effect is Effect.ALLOW else _holds_perhaps(test)
-    if has_validity:
-        return lambda call: _is_valid(rule, call.now) and holds(call)
-    return holds
-
-
-def _holds_surely(test: Test) -> Callable[[Call], bool]:
-    def holds(call: Call) -> bool:
-        try:
-            return test(call) is True
-        except Exception:  # a call that can't be understood is not allowed by accident
-            return False
-
-    return holds
-
-
-def _holds_perhaps(test: Test) -> Callable[[Call], bool]:
-    def holds(call: Call) -> bool:
-        try:
-            return test(call) is not False
-        except Exception:  # nor does it slip past a deny
-            return True
-
-    return holds
+        return lambda call: _is_valid(rule, call.now)
+    inner = test
+    return lambda call: _is_valid(rule, call.now) and inner(call)
 
 
 def _is_valid(rule: Rule, now: float) -> bool:
