@@ -1,7 +1,7 @@
 """Decisions of the policy engine: how long one takes among 10, 1,000 and 10,000 rules, and how long compiling them.
 
 Every rule has a condition, and every call finds rules to evaluate in each of its three layers. *Repeated* calls have a
-shape (user, application, capability) that was decided before, as nearly all have in a gateway: those of ten busy people,
+shape (user, application, capability) decided before, as nearly all have in a gateway: those of ten busy people,
 or *spread* over everybody, where memory is what one waits for. *New* ones have a shape that never was.
 """
 
