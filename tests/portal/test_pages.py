@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from audit.models import AuditEvent
 from connections.models import Capability
-from orgs.models import Delegation
+from orgs.models import Delegation, Membership
 from policy.models import Rule
 from tests.factories import (
     Cast,
@@ -29,6 +30,7 @@ from tests.factories import (
     make_integration,
     make_rule,
 )
+from tests.orgs.oauth.conftest import OAuth
 from tests.portal.accessibility import find_problems
 from tests.portal.test_activity import DENIED
 
@@ -114,6 +116,8 @@ def get_pages(cast: Cast) -> dict[str, str]:
         "connections": "/connections/",
         "styleguide": "/styleguide/",
         "not-found": "/nothing/",
+        "consent": OAuth(Client()).get_authorize_url(cast.pr_bot, prompt="consent", scope="mcp:invoke offline_access"),
+        "consent-refused": "/oauth2/authorize?client_id=unknown",
     }
 
 
@@ -129,7 +133,7 @@ def test_every_page_is_sound_on_every_screen(cast: Cast, open_browser: OpenBrows
 
 
 @pytest.mark.parametrize(("width", "scheme"), [SCREENS[0], SCREENS[3]])
-def test_pages_of_a_newcomer_and_of_an_administrator_are_sound(
+def test_pages_of_strangers_newcomers_and_administrators_are_sound(
     cast: Cast, open_browser: OpenBrowser, width: int, scheme: str
 ) -> None:
     problems = {}
@@ -140,10 +144,12 @@ def test_pages_of_a_newcomer_and_of_an_administrator_are_sound(
             name = f"{person.get_short_name()}{address.replace('/', '-')}{width}-{scheme}"
             look(page, name)
             problems[name] = find_problems(page)
-    page = open_browser(width=width, color_scheme=scheme)
-    page.goto("/signin/")
-    look(page, f"sign-in-{width}-{scheme}")
-    problems["sign-in"] = find_problems(page)
+    Membership.objects.create(organization=cast.acme, user=cast.mallory)
+    for name, person, address in (("sign-in", None, "/signin/"), ("choose", cast.mallory, "/")):
+        page = open_browser(person, width=width, color_scheme=scheme)
+        page.goto(address)
+        look(page, f"{name}-{width}-{scheme}")
+        problems[name] = find_problems(page)
     assert {name: found for name, found in problems.items() if found} == {}
 
 
