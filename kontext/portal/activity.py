@@ -7,13 +7,15 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from kontext.portal.calls import CallLine, get_events, read_lines
-from kontext.portal.forms import ActivityFilterForm
+from kontext.portal.forms import ActivityFilterForm, PageForm
+from kontext.portal.words import RENEWALS, EventLine
 from orgs.access import get_membership, portal_login_required
 from orgs.models import Delegation
 
@@ -22,27 +24,46 @@ PAGE_SIZE = 25
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the list. The addresses of its neighbours are empty at the ends."""
+    """One page of a list of events. The addresses of its neighbours are empty at the ends."""
 
-    lines: list[CallLine]
+    events: list[Any]
     newer: str = ""
     older: str = ""
 
     @property
-    def shown(self) -> str:
-        return f"{len(self.lines)} {'call' if len(self.lines) == 1 else 'calls'}"
+    def lines(self) -> list[CallLine]:
+        return read_lines(self.events)
+
+    @property
+    def sayings(self) -> list[EventLine]:
+        return [EventLine(event) for event in self.events]
 
 
 @portal_login_required
 @require_safe
 def activity(request: HttpRequest) -> HttpResponse:
-    """List the calls; pages are found by the identifier they begin after, however long the log is."""
-    form = ActivityFilterForm(request.GET, membership=get_membership(request))
-    context: dict[str, Any] = {"form": form, "page": Page([]), "organization": get_membership(request).organization}
+    """List the calls that applications made for this person."""
+    membership = get_membership(request)
+    form = ActivityFilterForm(request.GET, membership=membership)
+    context: dict[str, Any] = {"form": form, "page": Page([]), "organization": membership.organization}
     if not form.is_valid():
         return render(request, "portal/activity.html", context, status=400)
-    context |= {"page": _read_page(request, form), "is_narrowed": form.is_narrowed}
+    calls = form.narrow(get_events(membership), now=timezone.now())
+    context |= {"page": _read_page(request, calls, form.cleaned_data["before"]), "is_narrowed": form.is_narrowed}
     return render(request, "portal/activity.html", context)
+
+
+@portal_login_required
+@require_safe
+def own_activity(request: HttpRequest) -> HttpResponse:
+    """List what else is on record about this person: sign-ins, consents, connections, rules."""
+    membership = get_membership(request)
+    form = PageForm(request.GET)
+    if not form.is_valid():
+        raise BadRequest("no event begins the page")
+    events = get_events(membership).other_than_calls().exclude(type__in=RENEWALS)
+    page = _read_page(request, events, form.cleaned_data["before"])
+    return render(request, "portal/own_activity.html", {"page": page, "organization": membership.organization})
 
 
 @portal_login_required
@@ -58,20 +79,20 @@ def call(request: HttpRequest, event_id: UUID) -> HttpResponse:
     return render(request, "portal/call.html", {"line": found[0], "is_mine": is_mine})
 
 
-def _read_page(request: HttpRequest, form: ActivityFilterForm) -> Page:
-    calls: Any = form.narrow(get_events(get_membership(request)), now=timezone.now())
-    before = form.cleaned_data["before"]
+def _read_page(request: HttpRequest, events: Any, before: UUID | None) -> Page:
+    """Read the page that begins after an event: found by its identifier, however long the log is."""
     if before is not None:
-        calls = calls.filter(pk__lt=before)
-    lines = read_lines(calls.order_by("-pk")[: PAGE_SIZE + 1])
-    shown = lines[:PAGE_SIZE]
+        events = events.filter(pk__lt=before)
+    found = list(events.order_by("-pk")[: PAGE_SIZE + 1])
+    shown = found[:PAGE_SIZE]
     return Page(
         shown,
         newer=_make_address(request) if before is not None else "",
-        older=_make_address(request, before=shown[-1].event.pk) if len(lines) > PAGE_SIZE else "",
+        older=_make_address(request, before=shown[-1].pk) if len(found) > PAGE_SIZE else "",
     )
 
 
 def _make_address(request: HttpRequest, **changes: Any) -> str:
     kept = {name: value for name, value in request.GET.items() if value and name != "before"}
-    return f"{request.path}?{urlencode(kept | changes)}"
+    query = urlencode(kept | changes)
+    return f"{request.path}?{query}" if query else request.path

@@ -69,7 +69,7 @@ def stop(request: HttpRequest, application_id: UUID) -> HttpResponse:
     if request.method != "POST":
         [acting] = read_acting(membership, [delegation])
         return render(request, "portal/stop.html", {"acting": acting, "application": delegation.application})
-    ended = revoke_delegation(delegation=delegation, actor=make_actor(user=request.user))
+    ended = revoke_delegation(delegation=delegation)
     tokens = {0: "It held no live access token.", 1: "Its access token ended."}
     message = tokens.get(ended, f"Its {ended} access tokens ended.")
     messages.success(request, f"{delegation.application} no longer acts for you. {message}")

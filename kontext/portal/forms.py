@@ -1,4 +1,4 @@
-"""What people may narrow the list of their activity by."""
+"""What people may narrow the lists of their activity by."""
 
 from __future__ import annotations
 
@@ -23,8 +23,14 @@ _OUTCOMES = [
 ]
 
 
-class ActivityFilterForm(forms.Form):
-    """Everything is optional. `session` and `before` come from links: one session's calls, and the next page."""
+class PageForm(forms.Form):
+    """Where a page of a list begins: after the event `before`."""
+
+    before = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+
+class ActivityFilterForm(PageForm):
+    """Everything is optional. `session` comes from links, for one session's calls."""
 
     application = forms.ModelChoiceField(Application.objects.none(), required=False, empty_label="Any")
     integration = forms.ModelChoiceField(
@@ -37,7 +43,6 @@ class ActivityFilterForm(forms.Form):
         choices=[("", "Any"), ("day", "Last 24 hours"), ("week", "Last 7 days"), ("month", "Last 30 days")],
     )
     session = forms.CharField(required=False, max_length=128, widget=forms.HiddenInput)
-    before = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, membership: Membership, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -12,5 +12,6 @@ urlpatterns = [
     path("applications/<uuid:application_id>/pause/", applications.pause, name="pause"),
     path("applications/<uuid:application_id>/capabilities/<uuid:capability_id>/", applications.choose, name="choose"),
     path("activity/", activity.activity, name="activity"),
+    path("activity/mine/", activity.own_activity, name="own_activity"),
     path("activity/<uuid:event_id>/", activity.call, name="call"),
 ]

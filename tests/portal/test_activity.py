@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from audit.models import AuditEvent
 from kontext.portal.activity import PAGE_SIZE
 from orgs.models import Membership, User
 from orgs.sessions import ORGANIZATION_KEY
@@ -146,3 +149,52 @@ def test_call_page_of_a_completed_event_or_something_else_is_not_found(cast: Cas
 def test_call_without_outcome_for_long_says_that_none_was_recorded(cast: Cast, sign_in: SignIn) -> None:
     make_call(cast.pr_bot, cast.alice, cast.create_issue, "", ago=dt.timedelta(hours=2))
     assert b"Outcome not recorded" in sign_in(cast.alice).get("/activity/").content
+
+
+def test_own_activity_says_what_else_was_done_and_leaves_out_calls_and_renewals(cast: Cast, sign_in: SignIn) -> None:
+    make_call(cast.pr_bot, cast.alice, cast.create_issue)
+    for type_, facts in (
+        ("person.signed_in", {}),
+        ("connection.activated", {"integration": "github", "account": "alice-gh"}),
+        ("rule.created", {"details": {"sentence": "Alice Adams lets PR-Bot use github:create_issue"}}),
+        ("delegation.granted", {"application_name": "PR-Bot"}),
+        ("something.new_here", {}),
+        ("token.issued", {"application_name": "Token-Bot"}),
+    ):
+        record(cast.acme.pk, cast.alice.pk, type_, **facts)
+    record(cast.acme.pk, cast.bob.pk, "connection.activated", integration="of-bob")
+    record(cast.globex.pk, cast.alice.pk, "connection.activated", integration="elsewhere")
+    page = sign_in(cast.alice).get("/activity/mine/").content.decode()
+    for sentence in (
+        "You signed in",
+        "Github was connected as alice-gh",
+        "You added a rule: Alice Adams lets PR-Bot use github:create_issue",
+        "You let PR-Bot act for you",
+        "Something: new here",
+    ):
+        assert sentence in page
+    for left_out in ("create_issue</code>", "Token-Bot", "of-bob", "elsewhere"):
+        assert left_out not in page
+
+
+def test_own_activity_pages_follow_each_other(cast: Cast, sign_in: SignIn) -> None:
+    for _ in range(PAGE_SIZE + 1):
+        record(cast.acme.pk, cast.alice.pk, "person.signed_in")
+    browser = sign_in(cast.alice)
+    first = browser.get("/activity/mine/").context["page"]
+    second = browser.get(first.older).context["page"]
+    assert (len(first.events), len(second.events)) == (PAGE_SIZE, 1)
+    assert (second.newer, second.older) == ("/activity/mine/", "")
+    assert browser.get("/activity/mine/?before=x").status_code == 400
+
+
+@pytest.mark.parametrize("sentence", ["{application.__class__}", "{0}", "%s"])
+def test_own_activity_takes_what_was_recorded_as_words(cast: Cast, sign_in: SignIn, sentence: str) -> None:
+    record(cast.acme.pk, cast.alice.pk, "rule.created", details={"sentence": sentence})
+    assert f"You added a rule: {sentence}" in sign_in(cast.alice).get("/activity/mine/").content.decode()
+
+
+def record(organization_id: UUID, user_id: UUID, type_: str, **facts: Any) -> None:
+    AuditEvent.objects.create(
+        organization_id=organization_id, user_id=user_id, type=type_, occurred_at=timezone.now(), outcome="ok", **facts
+    )

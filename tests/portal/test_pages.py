@@ -110,6 +110,7 @@ def get_pages(cast: Cast) -> dict[str, str]:
         "rule-change": f"/rules/{rule.pk}/",
         "rule-delete": f"/rules/{rule.pk}/delete/",
         "activity": "/activity/",
+        "own-activity": "/activity/mine/",
         "activity-none": "/activity/?outcome=ok&session=none",
         "activity-refused": "/activity/?period=nonsense",
         "call": f"/activity/{denied.pk}/",
@@ -145,8 +146,8 @@ def test_pages_of_strangers_newcomers_and_administrators_are_sound(
             look(page, name)
             problems[name] = find_problems(page)
     Membership.objects.create(organization=cast.acme, user=cast.mallory)
-    for name, person, address in (("sign-in", None, "/signin/"), ("choose", cast.mallory, "/")):
-        page = open_browser(person, width=width, color_scheme=scheme)
+    for name, visitor, address in (("sign-in", None, "/signin/"), ("choose", cast.mallory, "/")):
+        page = open_browser(visitor, width=width, color_scheme=scheme)
         page.goto(address)
         look(page, f"{name}-{width}-{scheme}")
         problems[name] = find_problems(page)
