@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Protocol
 
@@ -148,6 +149,11 @@ def _get_source_address(scope: RsgiScope, headers: Mapping[str, str], config: Co
     if config.trust_proxy:
         # What the trusted proxy appended; earlier entries may be invented. As in orgs.http for the control plane.
         address = headers.get("x-forwarded-for", address).rpartition(",")[2].strip()
+    return _read_address(address)
+
+
+@lru_cache(maxsize=4096)
+def _read_address(address: str) -> str | None:
     try:
         return str(ip_address(address))
     except ValueError:
