@@ -105,7 +105,8 @@ def _get_properties(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _is_open(node: Mapping[str, Any]) -> bool:
     """Tell whether a schema lets in names that it doesn't list. One that lists some and is silent means those."""
-    if node.get("additionalProperties") is False:
+    kinds = _get_types(node)
+    if node.get("additionalProperties") is False or (kinds and "object" not in kinds):
         return False
     return bool(node.get("additionalProperties") or node.get("patternProperties")) or "properties" not in node
 
@@ -133,13 +134,12 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _resolve(reference: Any, root: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    if not isinstance(reference, str) or not reference.startswith("#/"):
-        return None
-    node: Any = root
-    for name in reference[2:].split("/"):
+def _resolve(reference: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a reference inside the document leads to; one that leads nowhere we know says nothing."""
+    node: Any = root if isinstance(reference, str) and reference.startswith("#/") else None
+    for name in str(reference)[2:].split("/"):
         node = node.get(name) if isinstance(node, Mapping) else None
-    return node if isinstance(node, Mapping) else None
+    return node if isinstance(node, Mapping) else {}
 
 
 def _start(text: str) -> str:
