@@ -120,6 +120,13 @@ class ManagementView(APIView):
             raise serializers.ValidationError({field: ["There is no such active person in your organization."]})
         return membership.user
 
+    def get_reference(self, rows: models.QuerySet[M], key: Any, *, field: str) -> M:
+        """Return the row that a field of the body names, or refuse that field: unknown and foreign ones alike."""
+        found = rows.filter(pk=key).first()
+        if found is None:
+            raise serializers.ValidationError({field: ["There is nothing with this identifier in your organization."]})
+        return found
+
 
 class ListView(ManagementView):
     """A view whose GET is a list."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from audit.services.record import record_event
 from audit.types import EventType
 from orgs.api.access import Access
-from orgs.api.names import to_camel
+from orgs.api.names import to_field
 from orgs.errors import OrgsError
 from orgs.http import get_request_id
 
@@ -112,14 +112,15 @@ class MethodNotAllowedError(ManagementError):
     message = "This address does not take this method: see /api/v1/docs."
 
 
-# Refusals of services by their class, the most special first, with the status they are answered with.
+# Refusals of services by their class, with the status they are answered with unless their code has one.
 _refusals: list[tuple[type[Exception], int]] = [(OrgsError, 400)]
-_STATUS_BY_CODE = {"kontext_not_found": 404, "kontext_last_owner": 409}
+_STATUS_BY_CODE = {"kontext_not_found": 404, "kontext_last_owner": 409, "kontext_unavailable": 503}
 _TRANSLATIONS: list[tuple[tuple[type[BaseException], ...], type[ManagementError]]] = [
     ((RequestDataTooBig,), BodyTooLargeError),
     ((UnreadablePostError, exceptions.ParseError), MalformedBodyError),
     ((exceptions.NotAuthenticated, exceptions.AuthenticationFailed), AuthorizationRequiredError),
-    ((Http404, exceptions.NotFound), NotFoundError),
+    # A service that locks a row finds it gone when somebody deleted it since it was looked up.
+    ((Http404, exceptions.NotFound, ObjectDoesNotExist), NotFoundError),
     ((PermissionDenied, exceptions.PermissionDenied), ForbiddenError),
     ((exceptions.MethodNotAllowed,), MethodNotAllowedError),
     ((exceptions.UnsupportedMediaType,), UnsupportedMediaTypeError),
@@ -129,7 +130,7 @@ _TRANSLATIONS: list[tuple[tuple[type[BaseException], ...], type[ManagementError]
 
 
 def register_refusal(base: type[Exception], *, status: int) -> None:
-    """Answer what a floor's services raise, `base` and its subclasses, with `status` and the code each carries."""
+    """Answer what a floor's services raise with `status` and the code each carries. Register a base before others."""
     if (base, status) not in _refusals:
         _refusals.insert(0, (base, status))
 
@@ -161,16 +162,17 @@ def _translate(exception: Exception) -> ManagementError | None:
         return _invalid(dict(_flatten(exception.detail)))
     if isinstance(exception, ModelValidationError):
         return _invalid(_read_model_errors(exception))
-    for classes, error in _TRANSLATIONS:
-        if isinstance(exception, classes):
-            return error()
-    return _translate_refusal(exception)
+    refusal = _translate_refusal(exception)
+    if refusal is not None:
+        return refusal
+    return next((error() for classes, error in _TRANSLATIONS if isinstance(exception, classes)), None)
 
 
 def _translate_refusal(exception: Exception) -> ManagementError | None:
     for base, status in _refusals:
         if isinstance(exception, base):
-            error = ManagementError(str(exception))
+            text = str(exception)
+            error = ManagementError(f"{text[:1].upper()}{text[1:]}.")
             error.code = getattr(exception, "code", ManagementError.code)
             error.status_code = _STATUS_BY_CODE.get(error.code, status)
             return error
@@ -199,7 +201,7 @@ def _read_model_errors(exception: ModelValidationError) -> dict[str, list[str]]:
     if not hasattr(exception, "error_dict"):
         return {"": list(exception.messages)}
     return {
-        "" if name == "__all__" else to_camel(name): [str(text) for text in texts]
+        "" if name == "__all__" else to_field(name): [str(text) for text in texts]
         for name, texts in exception.message_dict.items()
     }
 

@@ -25,6 +25,7 @@ _ERRORS = {
     "415": ("UnsupportedMediaType", "The body is not application/json."),
     "429": ("RateLimited", "Too many requests: wait as long as `Retry-After` says."),
     "500": ("ServerError", "A fault of Kontext's: report `requestId`."),
+    "502": ("IntegrationFailed", "The integration did not answer, or not as it should: `message` says how."),
     "503": ("Unavailable", "The database can't be reached: try again after `Retry-After` seconds."),
 }
 _DESCRIPTIONS = {"200": "As asked.", "201": "Created.", "202": "Begun.", "204": "Done; there is nothing to say."}
@@ -43,6 +44,8 @@ _ERROR_SCHEMA = {
         },
     },
 }
+# Where the request waits for the integration itself.
+_REACHING_OUT = ("/validate", "/connection")
 _REQUEST_ID = {"description": "Names this request in the audit trail.", "schema": {"type": "string"}}
 _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
 
@@ -136,6 +139,8 @@ def _choose_errors(path: str, method: str) -> list[str]:
     chosen = ["400", "401", "403", "429", "500", "503"]
     if "{" in path:
         chosen.append("404")
+    if writes and path.endswith(_REACHING_OUT):
+        chosen.append("502")
     if writes:
         chosen.append("409")
     if method in ("post", "put", "patch"):

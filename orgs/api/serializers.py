@@ -87,8 +87,7 @@ def page_of(item: type[CamelSerializer]) -> type[serializers.Serializer[Any]]:
 @cache
 def wrapped(name: str, item: type[CamelSerializer]) -> type[serializers.Serializer[Any]]:
     """Return the shape of `{name: {...}}`, for the schema."""
-    title = name[0].upper() + name[1:]
-    return type(f"{title}Response", (serializers.Serializer,), {name: item()})
+    return type(f"{item.__name__.removesuffix('Serializer')}Response", (serializers.Serializer,), {name: item()})
 
 
 def _keep_source(field: Any, name: str) -> Any:
