@@ -7,6 +7,7 @@ class ConnectionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from connections.api.refusals import register_refusals
         from connections.consent import allow_requested_integrations, get_abilities
         from connections.off_boarding import end_connections
         from connections.outbound import send
@@ -16,6 +17,7 @@ class ConnectionsConfig(AppConfig):
         from orgs.outbound import register_transport
         from orgs.signals import application_claimed, membership_suspended
 
+        register_refusals()
         register_transport(send)
         register_resource_finder(find_gateway_resource)
         register_abilities_provider(get_abilities)

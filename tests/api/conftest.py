@@ -19,7 +19,10 @@ from orgs.ids import uuid7
 from orgs.models import Application, IssuedToken, Membership, Organization, User
 from orgs.oauth.resources import get_management_resource
 from orgs.oauth.tokens import get_checksum
+from tests.connections.conftest import github, github_process
 from tests.factories import Cast, make_application, make_cast, make_member
+
+__all__ = ["github", "github_process"]  # fixtures of another folder, used here, too
 
 
 @dataclass(frozen=True)

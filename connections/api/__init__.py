@@ -1,0 +1,1 @@
+"""Integrations, capabilities and connections in the management API."""

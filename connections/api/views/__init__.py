@@ -1,0 +1,1 @@
+"""One file for what the URLs of one resource answer."""
