@@ -14,6 +14,8 @@ urlpatterns = [
     path("", include("connections.urls")),
     path(".well-known/oauth-protected-resource/api/v1", protected_resource, name="api-protected-resource"),
     path("api/v1/", include("orgs.api.urls")),
+    path("api/v1/", include("connections.api.urls")),
+    path("api/v1/", include("policy.api.urls")),
     path("", include("kontext.portal.urls")),
     path("", include("policy.urls")),
     path("", include("orgs.urls")),

@@ -1,0 +1,1 @@
+"""Rules and baselines in the management API, and decisions without a call."""
