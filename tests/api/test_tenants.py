@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
 import pytest
 from django.db import models
 
-from orgs.models import Membership, User
+from orgs.api.schema import get_schema_document
+from orgs.models import Membership, Organization, User
 from tests.api.conftest import Api, issue_token, make_api
 from tests.e2e.tenancy.everything import MARK, fingerprint, identifiers, make_everything, make_mallory
 from tests.e2e.tenancy.routes import Route, all_routes, fill
-from tests.e2e.test_tenants import _bodies
 from tests.factories import make_application
 
 PUBLIC = {"/api/v1/schema", "/api/v1/docs"}
 ROUTES = [route for route in all_routes() if route.template.startswith("/api/v1/") and route.template not in PUBLIC]
+PATH_PARAMETERS = (
+    "application_id",
+    "capability_id",
+    "connection_id",
+    "delegation_id",
+    "event_id",
+    "integration_id",
+    "rule_id",
+    "trace_id",
+)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 Rows = dict[str, models.Model]
@@ -42,7 +53,7 @@ def test_routes_are_there() -> None:
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.has_identifier], ids=str)
 def test_address_with_foreign_identifier_is_not_found(route: Route, acme: Rows, mallory: Api) -> None:
     before = fingerprint()
-    for address, method in product(fill(route, acme), METHODS):
+    for address, method in product(list(fill(route, acme))[:3], METHODS):
         answer = mallory.call(method, address.removeprefix("/api/v1"), {} if method != "GET" else None)
         assert answer.status in ((404, 405) if method in ("GET", "DELETE") else (400, 404, 405)), f"{method} {address}"
         _assert_no_trace(answer.text, acme, address)
@@ -60,14 +71,17 @@ def test_list_shows_nothing_of_another_organization(route: Route, acme: Rows, ma
         _assert_no_trace(answer.text, acme, json.dumps(query))
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_body_with_foreign_identifiers_changes_nothing(route: Route, acme: Rows, mallory: Api) -> None:
+def test_body_with_foreign_identifiers_changes_nothing(acme: Rows, mallory: Api) -> None:
+    """Every field of every body that takes an identifier, with each of Acme's, at an address of Mallory's own."""
     before = fingerprint()
-    for body, method in product(_all_bodies(acme), METHODS[1:]):
-        for address in fill(route, acme):
-            answer = mallory.call(method, address.removeprefix("/api/v1"), body)
-            assert answer.status < 500, f"{method} {address} {body}: {answer.text}"
-            _assert_no_trace(answer.text, acme, address + json.dumps(body))
+    own = make_application(Organization.objects.get(slug="globex"), "Own bot")
+    sent = 0
+    for path, method, body in _bodies(str(own.pk), acme):
+        answer = mallory.call(method, path, body)
+        assert answer.status < 500, f"{method} {path} {body}: {answer.text}"
+        _assert_no_trace(answer.text, acme, path + json.dumps(body))
+        sent += 1
+    assert sent > 50
     assert fingerprint() == before
 
 
@@ -85,10 +99,29 @@ def test_token_of_one_organization_never_acts_in_another_where_the_person_is_too
     assert str(organization.pk) not in client.get("/audit-events").text
 
 
-def _all_bodies(acme: Rows) -> list[dict[str, Any]]:
-    """The walk's own, and one field at a time: a body is refused for its first unknown name."""
-    bodies = _bodies(acme)
-    return [*bodies, *({name: value} for name, value in bodies[-1].items() if name.endswith("Id"))]
+def _bodies(own: str, acme: Rows) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    document = json.loads(get_schema_document())
+    schemas = document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+                address = path.removeprefix("/api/v1").format(**dict.fromkeys(PATH_PARAMETERS, own), layer="org")
+                for body in _fill(schema, identifiers(acme)):
+                    yield address, method.upper(), body
+
+
+def _fill(schema: dict[str, Any], keys: list[str]) -> Iterator[dict[str, Any]]:
+    required = {name: _guess(schema["properties"][name]) for name in schema.get("required", [])}
+    for name, field in schema["properties"].items():
+        is_list = field.get("items", {}).get("format") == "uuid"
+        if is_list or field.get("format") == "uuid":
+            for key in keys:
+                yield {**required, name: [key] if is_list else key}
+
+
+def _guess(field: dict[str, Any]) -> Any:
+    return field["enum"][0] if "enum" in field else [] if field.get("type") == "array" else "x"
 
 
 def _assert_no_trace(text: str, acme: Rows, said: str) -> None:
