@@ -9,6 +9,7 @@ from connections import egress
 from connections.errors import DestinationRefusedError
 from connections.injection import check_header
 from connections.models import Integration
+from connections.services.declare_capability import declare_capability
 from connections.services.events import record_integration_event
 from orgs.models import Organization
 
@@ -42,6 +43,7 @@ def add_integration(
         record_integration_event(
             EventType.INTEGRATION_ADDED, integration, actor=actor, name=name, url=url, auth_mode=auth_mode
         )
+        declare_capability(integration=integration, actor=actor)
     return integration
 
 

@@ -10,6 +10,7 @@ from audit.services.record import Actor
 from audit.types import EventType
 from connections.models import Connection, ConnectSession, Integration, OAuthClient
 from connections.services.add_integration import check_integration
+from connections.services.declare_capability import declare_capability
 from connections.services.events import record_integration_event
 from connections.services.forget_sessions import reject_held
 from connections.services.revoke import revoke_connection
@@ -39,6 +40,8 @@ def update_integration(*, integration: Integration, actor: Actor | None = None, 
             record_integration_event(
                 EventType.INTEGRATION_CHANGED, row, actor=actor, former=former, changed=changed, connections_ended=ended
             )
+        if "category" in changed:
+            declare_capability(integration=row, actor=actor)
     integration.refresh_from_db()
     return integration
 
