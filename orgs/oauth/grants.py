@@ -15,7 +15,7 @@ class GrantHandler(Protocol):
 
     `application` is the client that authenticated itself, a public client that named itself, or None where the
     request names no client. An application that did not list the grant type in `grant_types` never gets here.
-    The handler records its own audit event; a refusal that it raises is recorded for it.
+    The handler owns its transactions and records its own audit event; a refusal that it raises is recorded for it.
     """
 
     def __call__(self, request: HttpRequest, application: Application | None) -> Mapping[str, Any]: ...

@@ -52,11 +52,14 @@ class MachineView(OAuthLibMixin, View):
     def respond(self, request: HttpRequest) -> HttpResponse:
         raise NotImplementedError
 
+    def respond_in_transaction(self, request: HttpRequest) -> HttpResponse:
+        with transaction.atomic():
+            return self.respond(request)
+
     def _respond_safely(self, request: HttpRequest) -> HttpResponse:
         try:
             _check_form(request)
-            with transaction.atomic():
-                return self.respond(request)
+            return self.respond_in_transaction(request)
         except OAuthError as error:
             return answer_error(error)
 
@@ -64,15 +67,18 @@ class MachineView(OAuthLibMixin, View):
 class TokenView(MachineView):
     """RFC 6749's token endpoint, with the extension grants that floors above registered."""
 
-    def respond(self, request: HttpRequest) -> HttpResponse:
+    def respond_in_transaction(self, request: HttpRequest) -> HttpResponse:
         handler = find_grant(request.POST.get("grant_type", ""))
-        if handler is not None:
-            return self._respond_to_extension(request, handler)
+        # An extension may have to ask others over the network, which no transaction may wait for.
+        return super().respond_in_transaction(request) if handler is None else self._extend(request, handler)
+
+    def respond(self, request: HttpRequest) -> HttpResponse:
         _, headers, body, status = self.create_token_response(request)
         return answer_toolkit(headers, body, status)
 
-    def _respond_to_extension(self, request: HttpRequest, handler: GrantHandler) -> HttpResponse:
-        application = identify_client(request, self.get_oauthlib_core())
+    def _extend(self, request: HttpRequest, handler: GrantHandler) -> HttpResponse:
+        with transaction.atomic():
+            application = identify_client(request, self.get_oauthlib_core())
         if application is not None and not application.allows_grant_type(request.POST["grant_type"]):
             raise OAuthError("unauthorized_client", "This application is not registered for this grant type.")
         return answer_json(handler(request, application))
