@@ -1,7 +1,7 @@
 from django.urls import path
 
 from orgs.api import schema
-from orgs.api.views import applications, events, sessions, traces
+from orgs.api.views import applications, events, people, sessions, traces
 
 app_name = "management"
 
@@ -16,6 +16,9 @@ urlpatterns = [
     path(f"{_APPLICATION}/oauth", applications.ApplicationOAuthView.as_view(), name="application-oauth"),
     path(f"{_APPLICATION}/sessions", sessions.SessionsView.as_view(), name="sessions"),
     path(f"{_APPLICATION}/sessions/<uuid:delegation_id>", sessions.SessionDetailView.as_view(), name="session"),
+    path("me", people.MeView.as_view(), name="me"),
+    path("members", people.MembersView.as_view(), name="members"),
+    path("groups", people.GroupsView.as_view(), name="groups"),
     path("audit-events", events.EventsView.as_view(), name="audit-events"),
     path("audit-events/<uuid:event_id>", events.EventDetailView.as_view(), name="audit-event"),
     path("mcp-events", events.McpEventsView.as_view(), name="mcp-events"),
