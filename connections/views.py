@@ -217,9 +217,7 @@ def _show_problem(request: HttpRequest, error: ConnectionsError, *, status: int)
         "code": error.code,
         "request_id": get_request_id(),
     }
-    response = render(request, "connections/problem.html", context, status=status)
-    response["Referrer-Policy"] = "no-referrer"  # the address may hold a code
-    return response
+    return render(request, "connections/problem.html", context, status=status)
 
 
 def _get_cookie_name() -> str:

@@ -203,6 +203,8 @@ if TRUST_PROXY:
 CSRF_TRUSTED_ORIGINS = env.list("KONTEXT_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 CSRF_FAILURE_VIEW = "kontext.error_pages.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
+# Addresses may hold a code or a token: no other site is told of them. With no-referrer, browsers would send forms with
+# `Origin: null`, which the protection against forged requests refuses.
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 

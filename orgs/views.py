@@ -106,9 +106,7 @@ def set_up(request: HttpRequest, token: str) -> HttpResponse:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
             set_current_organization(request, Organization.objects.get(memberships__user=user))
             return redirect("admin:index")
-    response = render(request, "orgs/setup.html", {"form": form}, status=422 if form.errors else 200)
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+    return render(request, "orgs/setup.html", {"form": form}, status=422 if form.errors else 200)
 
 
 def _show_sign_in(

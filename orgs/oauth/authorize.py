@@ -154,24 +154,20 @@ def _ask(request: HttpRequest, asked: AuthorizationRequest) -> HttpResponse:
         "needs_approval": asked.application.organization_id is None
         and asked.organization.client_registration == Organization.ClientRegistration.APPROVAL,
     }
-    return _protect(render(request, "orgs/oauth/consent.html", context))
+    return render(request, "orgs/oauth/consent.html", context)
 
 
 def _explain(
     request: HttpRequest, problem: str, *, status: int, asked: AuthorizationRequest | None = None
 ) -> HttpResponse:
     context = {"problem": problem, "asked": asked, "request_id": get_request_id()}
-    return _protect(render(request, "orgs/oauth/problem.html", context, status=status))
-
-
-def _protect(response: HttpResponse) -> HttpResponse:
-    # The URL holds state and challenge: nobody is told where the person came from.
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+    return render(request, "orgs/oauth/problem.html", context, status=status)
 
 
 def _redirect(url: str) -> HttpResponse:
     response = HttpResponseRedirect(url)
+    # The URL held state and challenge: nobody is told where the person came from. (Not on pages: from those, browsers
+    # would send forms with `Origin: null`, which is refused. Theirs is same-origin, see settings.)
     response["Referrer-Policy"] = "no-referrer"
     return response
 
