@@ -90,8 +90,6 @@ async def _answer(exchange: Exchange, gateway: Gateway) -> None:
         return
     gateway.config.check_origin(exchange.headers.get("origin"), exchange.headers["host"])
     slug = _get_slug(exchange.path)
-    if slug is None:
-        raise NotFoundError("the joined endpoint is not served yet: use /mcp/<integration>")
     try:
         await serve(exchange, gateway, slug)
     except AuthenticationError as error:

@@ -185,7 +185,7 @@ class SessionExpiredError(GatewayError):
 
 
 class CapabilityUnavailableError(GatewayError):
-    """The capability isn't known, is held for review, or is gone. A message the application should read: HTTP 200."""
+    """The capability is unknown, held for review, or removed (`reason`). For the application to read: HTTP 200."""
 
     code = "kontext_capability_unavailable"
     status = 200

@@ -37,5 +37,13 @@ def make_connect_result(
     return {"jsonrpc": "2.0", "id": request_id, "result": result}
 
 
+def make_tool_failure(request_id: RequestId | None, error: GatewayError, exchange_id: str) -> dict[str, Any]:
+    """Return a tool's own failure, as servers say that they have no such tool: models get to read it."""
+    about = {"code": error.code, "requestId": exchange_id, **error.get_details()}
+    content = [{"type": "text", "text": str(error)}]
+    result = {"content": content, "isError": True, "resultType": "complete", "_meta": {"kontext/error": about}}
+    return {"jsonrpc": "2.0", "id": request_id, "result": result}
+
+
 def _wrap(request_id: RequestId | None, error: dict[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": request_id, "error": error}

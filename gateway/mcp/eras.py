@@ -60,7 +60,7 @@ def check_modern_version(version: object) -> None:
     if version not in MODERN_VERSIONS:
         raise UnsupportedVersionError(
             "this protocol version is not supported",
-            details={"supported": [*LEGACY_VERSIONS, *MODERN_VERSIONS], "requested": version},
+            details={"supported": list(MODERN_VERSIONS), "requested": version},
         )
 
 

@@ -171,7 +171,9 @@ def _parse(data: bytes | None) -> dict[str, Any] | None:
 
 
 def _is_response(document: dict[str, Any]) -> bool:
-    return "method" not in document and ("result" in document or "error" in document)
+    # An error object, too: {"error": "not_found"} is what servers answer that speak something else.
+    is_answer = isinstance(document.get("result"), dict) != isinstance(document.get("error"), dict)
+    return document.get("jsonrpc") == "2.0" and "method" not in document and is_answer
 
 
 def _check_response(call: Call, document: dict[str, Any], status: int) -> bytes | None:

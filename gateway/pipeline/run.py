@@ -8,11 +8,12 @@ from gateway.errors import (
     GatewayError,
     MalformedMessageError,
     NotAllowedMethodError,
+    NotFoundError,
     PolicyDeniedError,
     SessionExpiredError,
 )
 from gateway.http import Exchange
-from gateway.mcp.answers import make_connect_error, make_connect_result, make_error
+from gateway.mcp.answers import make_connect_error, make_connect_result, make_error, make_tool_failure
 from gateway.mcp.envelopes import bind
 from gateway.mcp.eras import Era, get_era, has_client_capability
 from gateway.mcp.messages import MAX_BODY_BYTES, Message, RequestId, parse_message
@@ -30,9 +31,11 @@ from gateway.pipeline.route import find_route
 from gateway.service import Gateway
 
 
-async def serve(exchange: Exchange, gateway: Gateway, slug: str) -> None:
-    """Serve one request to an integration's endpoint."""
+async def serve(exchange: Exchange, gateway: Gateway, slug: str | None) -> None:
+    """Serve one request to an integration's endpoint. Without a slug there is none, for anybody."""
     principal, snapshot = await authenticate(exchange, gateway, slug)
+    if slug is None:
+        raise NotFoundError("each integration has an endpoint of its own, /mcp/<integration>; this one has none")
     caller = find_route(principal, snapshot, slug, exchange.source_address)
     if exchange.method == "POST":
         await _serve_message(exchange, gateway, caller)
@@ -120,7 +123,8 @@ def _open_session(call: Call, gateway: Gateway) -> None:
 
 
 def _answer_error(exchange: Exchange, request_id: RequestId | None, error: GatewayError) -> None:
-    document = make_error(request_id, error, exchange.request_id)
+    is_unknown = isinstance(error, CapabilityUnavailableError) and error.reason == "unknown"
+    document = (make_tool_failure if is_unknown else make_error)(request_id, error, exchange.request_id)
     exchange.answer_json(error.status, document, error.get_headers())
 
 
