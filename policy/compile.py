@@ -27,20 +27,21 @@ def load_policy(organization_id: UUID, *, draft: engine.Rule | None = None) -> e
     """
     # The version comes first: a change in between makes the rules newer than it says, and is then loaded once more.
     version = SnapshotVersion.objects.filter(pk=organization_id).values_list("version", flat=True).first()
-    stored = Rule.objects.for_organization(organization_id).enabled().order_by("id").values(*_COLUMNS)
+    rules, baselines = load_engine_rules(organization_id)
     if draft is not None:
-        stored = stored.exclude(pk=draft.id)
+        rules = [*(rule for rule in rules if rule.id != draft.id), draft]
     return engine.compile_policy(
-        [*map(_make_rule, stored), *([draft] if draft is not None else [])],
-        baselines=_load_baselines(organization_id),
+        rules,
+        baselines=baselines,
         version=version or 0,
         names=_load_names(organization_id),
     )
 
 
-def make_engine_rule(rule: Rule) -> engine.Rule:
-    """Return one stored rule as the engine takes it."""
-    return _make_rule(Rule.objects.filter(pk=rule.pk).values(*_COLUMNS).get())
+def load_engine_rules(organization_id: UUID) -> tuple[list[engine.Rule], dict[engine.Layer, engine.Effect]]:
+    """Return an organization's enabled rules and its baselines as the engine takes them."""
+    stored = Rule.objects.for_organization(organization_id).enabled().order_by("id").values(*_COLUMNS)
+    return [_make_rule(row) for row in stored], _load_baselines(organization_id)
 
 
 def make_draft(rule: Rule) -> engine.Rule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,14 @@ def get_state(rule: Rule) -> dict[str, Any]:
 
 def get_difference(former: dict[str, Any], state: dict[str, Any]) -> dict[str, list[Any]]:
     """Return what changed: `{field: [former, present]}`."""
-    return {name: [former[name], state[name]] for name in FIELDS if former[name] != state[name]}
+    return {
+        name: [former[name], state[name]] for name in FIELDS if write_value(former[name]) != write_value(state[name])
+    }
+
+
+def write_value(value: Any) -> str:
+    """Return a value as JSON, the same for equal ones. To Python 1 and true are equal; to rules they are not."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

@@ -63,6 +63,14 @@ def test_update_with_unacceptable_change_changes_nothing(
     assert not AuditEvent.objects.exists()
 
 
+def test_update_from_true_to_one_is_a_change(rule: Rule) -> None:
+    """To Python they are equal; to the engine they are not."""
+    Rule.objects.update(conditions={"argument": "draft", "operator": "equals", "value": True})
+    update_rule(rule=rule, conditions={"argument": "draft", "operator": "equals", "value": 1})
+    assert Rule.objects.get().conditions["value"] is not True
+    assert AuditEvent.objects.filter(type="rule.changed").exists()
+
+
 def test_update_of_a_rule_that_is_gone_says_so(rule: Rule) -> None:
     Rule.objects.all().delete()
     with pytest.raises(Rule.DoesNotExist):

@@ -52,6 +52,8 @@ def _choices(name: str, action: argparse.Action, own_slug: str, rows: dict[str, 
         return [_written(action, own_slug)]
     if action.nargs == 0:
         return [[]]
+    if action.choices and action.required:
+        return [_written(action, str(choice)) for choice in action.choices]
     values = _identifiers(action.dest, rows)
     if values:
         return [_written(action, value) for value in values]

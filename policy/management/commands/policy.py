@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management import BaseCommand, CommandError
+from django.db import transaction
+
+from audit.services.record import Actor
+from orgs.models import Organization
+from policy.compile import load_engine_rules
+from policy.decision_tests import read_decision_tests, run_decision_tests
+from policy.documents import read_document, write_document
+from policy.engine.cedar import export_rules
+from policy.errors import DocumentError
+from policy.services.apply_document import Changes, apply_document, find_changes
+
+_ACTOR = Actor(user_name="manage.py policy import")
+
+
+class Command(BaseCommand):
+    """Exit codes: 0 done (for diff: nothing differs; for test: all as expected), 1 otherwise."""
+
+    help = "Keep an organization's rules in a YAML file: export them, see what differs, import them, test decisions."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("action", choices=["export", "diff", "import", "test"])
+        parser.add_argument("--organization", required=True, help="the organization's slug")
+        parser.add_argument("--file", help="the YAML file of rules (diff, import) or of tests (test)")
+        parser.add_argument("--rules", help="test: a YAML file of rules to try in place of the stored ones")
+        parser.add_argument("--cedar", action="store_true", help="export: as Cedar policies")
+        parser.add_argument("--dry-run", action="store_true", help="import: say what would change, and change nothing")
+        parser.add_argument("--json", action="store_true", help="diff, import, test: print JSON")
+
+    def handle(self, *_arguments: Any, action: str, organization: str, **options: Any) -> None:
+        found = Organization.objects.filter(slug=organization).first()
+        if found is None:
+            raise CommandError(f"there is no organization {organization!r}: give its slug, as the admin lists it")
+        try:
+            getattr(self, f"_{action}")(found, options)
+        except DocumentError as error:
+            raise CommandError("\n".join(["nothing was changed:", *(f"  {one}" for one in error.problems)])) from None
+
+    def _export(self, organization: Organization, options: dict[str, Any]) -> None:
+        if options["cedar"]:
+            rules, baselines = load_engine_rules(organization.pk)
+            self.stdout.write(export_rules(rules, baselines), ending="")
+        else:
+            self.stdout.write(write_document(organization), ending="")
+
+    def _diff(self, organization: Organization, options: dict[str, Any]) -> None:
+        document = read_document(organization, _read(options, "file"))
+        changes = find_changes(organization=organization, document=document)
+        self._show(changes, options, "different")
+        if changes:
+            sys.exit(1)
+
+    def _import(self, organization: Organization, options: dict[str, Any]) -> None:
+        document = read_document(organization, _read(options, "file"))
+        if options["dry_run"]:
+            changes = find_changes(organization=organization, document=document)
+        else:
+            changes = apply_document(organization=organization, document=document, actor=_ACTOR)
+        self._show(changes, options, "would be changed" if options["dry_run"] else "changed")
+
+    def _test(self, organization: Organization, options: dict[str, Any]) -> None:
+        text = _read(options, "file")
+        with transaction.atomic():
+            if options["rules"]:
+                draft = read_document(organization, _read(options, "rules"))
+                apply_document(organization=organization, document=draft, actor=_ACTOR)
+            outcomes = list(run_decision_tests(organization, read_decision_tests(organization, text)))
+            transaction.set_rollback(True)
+        failed = [outcome for outcome in outcomes if outcome.problem]
+        if options["json"]:
+            tests = [{"name": one.name, "problem": one.problem, "sentence": one.sentence} for one in outcomes]
+            self.stdout.write(json.dumps({"failed": len(failed), "tests": tests}, indent=2))
+        else:
+            for one in outcomes:
+                self.stdout.write(f"✕ {one.name}: {one.problem}. {one.sentence}" if one.problem else f"✓ {one.name}")
+            self.stdout.write(f"{len(outcomes) - len(failed)} of {len(outcomes)} decisions are as expected")
+        if failed:
+            sys.exit(1)
+
+    def _show(self, changes: Changes, options: dict[str, Any], verb: str) -> None:
+        lines = list(changes.describe())
+        if options["json"]:
+            self.stdout.write(json.dumps({"changes": lines}, indent=2, ensure_ascii=False))
+            return
+        for line in lines:
+            self.stdout.write(line)
+        self.stdout.write(f"{verb}: {len(lines) or 'nothing'}")
+
+
+def _read(options: dict[str, Any], name: str) -> str:
+    if not options[name]:
+        raise CommandError(f"give --{name}: the YAML file to read")
+    try:
+        return Path(options[name]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"can't read {options[name]}: {error}") from None
