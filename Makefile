@@ -5,13 +5,16 @@ PYTHON ?= python3
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test nightly lint types check bench audit clean
+.PHONY: help run up test nightly lint types check bench audit clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 run: $(UV) ## Start everything with the demo organization, play the story, keep serving (Ctrl-C stops)
 	$(UV) run --quiet python manage.py up --demo
+
+up: $(UV) ## Start everything, empty, and print a link that creates the first administrator
+	$(UV) run --quiet python manage.py up
 
 test: $(UV) ## Run the whole suite but what takes minutes
 	$(UV) run --quiet pytest -q -n $(PYTEST_WORKERS) --dist loadgroup -m "not slow"

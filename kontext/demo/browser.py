@@ -116,6 +116,7 @@ class _Reader(HTMLParser):
         self.links: list[tuple[str, str]] = []
         self.words: list[str] = []
         self._form: Form | None = None
+        self._named: dict[str, Form] = {}
         self._button: dict[str, str] | None = None
         self._link: str | None = None
         self._select: str | None = None
@@ -141,6 +142,7 @@ class _Reader(HTMLParser):
     def _start_form(self, given: dict[str, str]) -> None:
         self._form = Form(given.get("action", ""), given.get("method", "get").lower())
         self.forms.append(self._form)
+        self._named[given.get("id", "")] = self._form
 
     def _end_form(self) -> None:
         self._form = None
@@ -162,9 +164,11 @@ class _Reader(HTMLParser):
 
     def _end_button(self) -> None:
         given, words = self._button, " ".join("".join(self._caught).split())
-        if given is not None and self._form is not None and given.get("type", "submit") == "submit":
+        # A button may stand outside the form that it names.
+        form = self._named.get(given["form"]) if given is not None and "form" in given else self._form
+        if given is not None and form is not None and given.get("type", "submit") == "submit":
             label = given.get("aria-label", words)
-            self._form.buttons.append(Button(label or words, given.get("name", ""), given.get("value", "")))
+            form.buttons.append(Button(label or words, given.get("name", ""), given.get("value", "")))
         self._button = None
 
     def _start_a(self, given: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, TextIO
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
@@ -99,7 +100,7 @@ class TerminalNarrator:
         self._print("", "[bold]What the audit trail kept of it[/]")
         for event in events:
             at, kind, who, what, outcome, identifier = describe(event)
-            self._print(escape(f"    {at}  {kind:<31}{who:<25}{what:<22}{outcome:<9}") + f"[dim]{identifier}[/]")
+            self._print(escape(f"    {at}  {kind:<28} {who:<23} {what:<20} {outcome:<7} ") + f"[dim]{identifier}[/]")
 
     def finish(self, *, steps: int, surprises: int) -> None:
         if surprises:
@@ -121,7 +122,8 @@ def describe(event: AuditEvent) -> tuple[str, str, str, str, str, str]:
 
 
 def _name(event: AuditEvent) -> str:
-    return str(event.details.get("resource") or event.details.get("name") or "")
+    """Return what an event that is about no integration is about: the path that a token is for, somebody's name."""
+    return urlsplit(str(event.details.get("resource", ""))).path or str(event.details.get("name", ""))
 
 
 def _draw(bar: LayerBar) -> str:

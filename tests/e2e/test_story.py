@@ -22,7 +22,10 @@ from kontext.demo.human import Human
 from kontext.demo.people import ALICE, BOB, MALLORY
 from orgs.models import Group, Identity
 from tests.e2e.live import Installation
+from tests.e2e.processes import ROOT
 from tests.e2e.scenes import BACKEND, FRONTEND, closing_connections, connected_scene, events_of_call, refuse, scene
+
+README = (ROOT / "README.md").read_text()
 
 
 def invocations(since: AuditEvent | None) -> list[AuditEvent]:
@@ -280,6 +283,9 @@ def test_demo_plays_the_story_again_and_again(live: Installation) -> None:
         assert [step["is_as_expected"] for step in steps] == [True] * len(steps)
         assert [step["outcome"] for step in steps].count("refused") >= 4
         assert told[-1] == {"event": "story", "steps": len(steps), "surprises": 0}
+        for step in steps:
+            told_there = f"{step['who']} {step['what']}".replace(live.gateway_url, "http://127.0.0.1:8001")
+            assert told_there in README, "the story in README.md is out of date: play it again, and copy it"
 
 
 def test_seeding_again_changes_nothing(live: Installation) -> None:
