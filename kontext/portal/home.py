@@ -10,6 +10,7 @@ from django.db.models import Count, Model
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -112,4 +113,4 @@ def _read_duties(membership: Membership) -> list[Duty]:
 
 
 def _admin(model: type[Model]) -> str:
-    return f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")

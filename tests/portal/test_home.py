@@ -97,11 +97,14 @@ def test_home_of_a_newcomer_says_what_comes_first(cast: Cast, sign_in: SignIn) -
 def test_home_of_an_administrator_leads_on(cast: Cast, sign_in: SignIn) -> None:
     Application.objects.filter(pk=cast.pr_bot.pk).update(status=Application.Status.PENDING)
     Capability.objects.filter(pk=cast.create_issue.pk).update(status=Capability.Status.HELD)
-    answer = sign_in(cast.carol).get("/")
+    browser = sign_in(cast.carol)
+    answer = browser.get("/")
     page = answer.content.decode()
     assert "1 application waits for approval" in page
     assert "1 changed capability is held" in page
     assert [step.is_done for step in answer.context["steps"]] == [False, True, True, False]
+    for link in [*answer.context["steps"], *answer.context["duties"]]:
+        assert browser.get(link.address).status_code == 200
 
 
 def test_home_without_sign_in_leads_there(client: Client) -> None:
