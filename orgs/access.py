@@ -44,11 +44,14 @@ def portal_login_required(view: View[P]) -> View[P]:
 
     @wraps(view)
     def checked(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if request.user.is_authenticated and current_membership(request) is not None:
+            return view(request, *args, **kwargs)
+        if request.headers.get("HX-Request"):
+            # A part of a page was asked for, and the sign-in page is none: the browser is told to load the whole anew.
+            return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
-        if current_membership(request) is None:
-            return explain_no_membership(request)
-        return view(request, *args, **kwargs)
+        return explain_no_membership(request)
 
     return never_cache(checked)
 

@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from connections.models import Integration
 from kontext.portal.calls import CallLine, get_events, read_lines
 from kontext.portal.forms import ActivityFilterForm, PageForm
 from kontext.portal.words import RENEWALS, EventLine
@@ -33,10 +34,6 @@ class Page:
     @property
     def lines(self) -> list[CallLine]:
         return read_lines(self.events)
-
-    @property
-    def sayings(self) -> list[EventLine]:
-        return [EventLine(event) for event in self.events]
 
 
 @portal_login_required
@@ -63,7 +60,11 @@ def own_activity(request: HttpRequest) -> HttpResponse:
         raise BadRequest("no event begins the page")
     events = get_events(membership).other_than_calls().exclude(type__in=RENEWALS)
     page = _read_page(request, events, form.cleaned_data["before"])
-    return render(request, "portal/own_activity.html", {"page": page, "organization": membership.organization})
+    known = Integration.objects.for_organization(membership.organization_id).values_list("pk", "name")
+    names: dict[UUID | None, str] = dict(known)
+    lines = [EventLine(event, names.get(event.integration_id, "")) for event in page.events]
+    context = {"page": page, "lines": lines, "organization": membership.organization}
+    return render(request, "portal/own_activity.html", context)
 
 
 @portal_login_required

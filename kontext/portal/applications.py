@@ -122,7 +122,8 @@ def choose(request: HttpRequest, application_id: UUID, capability_id: UUID) -> H
         address = reverse("portal:application", args=[application_id])
         return HttpResponseRedirect(f"{address}#capability-{capability_id}")
     [line] = read_effects(membership=membership, application=delegation.application, capabilities=[capability])
-    return render(request, "portal/_capability.html", {"line": line, "application": delegation.application})
+    context = {"line": line, "application": delegation.application, "is_answer": True}
+    return render(request, "portal/_capability.html", context)
 
 
 def _find_delegation(membership: Membership, application_id: UUID) -> Delegation | None:

@@ -16,7 +16,8 @@ _SENTENCES: Mapping[str, str] = {
     EventType.SIGNED_IN: "You signed in",
     EventType.SIGN_IN_REFUSED: "A sign-in was refused",
     EventType.SIGNED_OUT: "You signed out",
-    EventType.PERSON_CREATED: "You became a member",
+    EventType.PERSON_CREATED: "You signed in for the first time",
+    EventType.MEMBERSHIP_CHANGED: "A membership changed",
     EventType.PERSON_SUSPENDED: "Your access was suspended",
     EventType.GROUPS_CHANGED: "Your groups changed",
     EventType.TOKEN_REFUSED: "{application} was refused a token",
@@ -37,7 +38,10 @@ _SENTENCES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
+    """One event. `integration` is what the integration is called now, where there still is one."""
+
     event: AuditEvent
+    integration: str = ""
 
     @property
     def sentence(self) -> str:
@@ -47,7 +51,7 @@ class EventLine:
             return event.type.replace(".", ": ").replace("_", " ").capitalize()
         facts = {
             "application": event.application_name or event.details.get("application") or "an application",
-            "integration": event.integration or "an integration",
+            "integration": self.integration or event.integration or "an integration",
             "account": f" as {event.account}" if event.account else "",
             "sentence": event.details.get("sentence") or "see the details",
         }

@@ -80,5 +80,5 @@ def open_browser(chromium: Browser, live_server: Any) -> Iterator[Callable[..., 
         context.close()
     # An answer of 4xx is what some tests are about, and htmx tells of each request that a newer one replaced. A blocked
     # script or style never is right.
-    expected = ("Failed to load resource", "htmx:sendAbort", "htmx:afterRequest")
+    expected = ("Failed to load resource", "Response Status Error", "htmx:sendAbort", "htmx:afterRequest")
     assert [text for text in complaints if not text.startswith(expected)] == []

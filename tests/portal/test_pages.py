@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
@@ -167,9 +168,29 @@ def test_choosing_an_effect_by_keyboard_changes_the_line_and_keeps_the_focus(
     expect(line.get_by_role("button", name="Never")).to_have_attribute("aria-pressed", "true")
     expect(line.get_by_text("Denied by the user layer")).to_be_visible()
     expect(line.get_by_role("button", name="Never")).to_be_focused()
+    expect(page.get_by_role("status")).to_contain_text("github:create_issue: Denied by the user layer")
     assert page.evaluate("window.stayed") is True
     rule = Rule.objects.get(user=cast.alice, capability="create_issue")
     assert (rule.effect, rule.application) == ("deny", cast.pr_bot)
+
+
+def test_choosing_after_the_session_has_ended_leads_to_sign_in(cast: Cast, open_browser: OpenBrowser) -> None:
+    page = open_browser(cast.alice)
+    page.goto(f"/applications/{cast.pr_bot.pk}/")
+    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+    page.locator(f"#capability-{cast.create_issue.pk}").get_by_role("button", name="Never").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert page.url.endswith(f"/signin/?next=/applications/{cast.pr_bot.pk}/")
+    assert not Rule.objects.filter(capability="create_issue").exists()
+
+
+def test_choosing_what_is_refused_says_so_on_the_page(cast: Cast, open_browser: OpenBrowser) -> None:
+    page = open_browser(cast.alice)
+    page.goto(f"/applications/{cast.pr_bot.pk}/")
+    Capability.objects.filter(pk=cast.create_issue.pk).update(status=Capability.Status.HELD)
+    page.locator(f"#capability-{cast.create_issue.pk}").get_by_role("button", name="Never").click()
+    expect(page.get_by_role("alert")).to_contain_text(re.compile("nothing was changed.*Request ID: [0-9a-f-]{36}"))
+    assert find_problems(page) == []
 
 
 def test_writing_a_rule_offers_what_fits_and_previews_it(cast: Cast, open_browser: OpenBrowser) -> None:

@@ -1,4 +1,5 @@
-// What a page can do without: copy buttons, local time on hover, menus that close. Everything else is server-rendered.
+// What a page can do without: copy buttons, local time on hover, menus that close, words about a failed request for a
+// part of the page. Everything else is server-rendered.
 "use strict";
 
 const copied = async (button) => {
@@ -38,6 +39,22 @@ document.addEventListener("keydown", (event) => {
   menu.open = false;
   menu.querySelector("summary").focus();
 });
+
+// Where only a part of the page was asked for, a refusal would go unseen.
+const complain = (requestId) => {
+  const main = document.querySelector("main");
+  const notice = main.querySelector(".trouble") ?? document.createElement("p");
+  notice.className = "trouble notice notice-bad";
+  notice.setAttribute("role", "alert");
+  notice.textContent = "That didn\u2019t work, and nothing was changed. Reload the page and try again.";
+  if (requestId) notice.textContent += ` Request ID: ${requestId}`;
+  main.prepend(notice);
+};
+
+document.addEventListener("htmx:responseError", (event) => {
+  complain(event.detail.xhr.getResponseHeader("X-Request-ID"));
+});
+document.addEventListener("htmx:sendError", () => complain());
 
 document.addEventListener("htmx:load", (event) => enhance(event.target));
 
