@@ -67,7 +67,9 @@ def test_update_from_true_to_one_is_a_change(rule: Rule) -> None:
     """To Python they are equal; to the engine they are not."""
     Rule.objects.update(conditions={"argument": "draft", "operator": "equals", "value": True})
     update_rule(rule=rule, conditions={"argument": "draft", "operator": "equals", "value": 1})
-    assert Rule.objects.get().conditions["value"] is not True
+    conditions = Rule.objects.get().conditions
+    assert conditions is not None
+    assert conditions["value"] is not True
     assert AuditEvent.objects.filter(type="rule.changed").exists()
 
 
