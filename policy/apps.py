@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import pre_delete
 
 
 class PolicyConfig(AppConfig):
@@ -9,5 +10,8 @@ class PolicyConfig(AppConfig):
     def ready(self) -> None:
         from orgs.api.errors import register_refusal
         from policy.errors import NotAllowedToAuthorError
+        from policy.models import Rule
+        from policy.receivers import record_cascade
 
         register_refusal(NotAllowedToAuthorError, status=403)
+        pre_delete.connect(record_cascade, sender=Rule)

@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.core.management import BaseCommand, CommandError
 from django.db import transaction
 
@@ -13,27 +16,34 @@ from audit.services.record import Actor
 from orgs.models import Organization
 from policy.compile import load_engine_rules
 from policy.decision_tests import read_decision_tests, run_decision_tests
+from policy.describe import describe_rule
 from policy.documents import read_document, write_document
 from policy.engine.cedar import export_rules
 from policy.errors import DocumentError
+from policy.history import read_history
 from policy.services.apply_document import Changes, apply_document, find_changes
+from policy.services.restore_rule import restore_rule
+from policy.state import write_value
 
 _ACTOR = Actor(user_name="manage.py policy import")
+_RESTORING = Actor(user_name="manage.py policy restore")
 
 
 class Command(BaseCommand):
     """Exit codes: 0 done (for diff: nothing differs; for test: all as expected), 1 otherwise."""
 
-    help = "Keep an organization's rules in a YAML file: export them, see what differs, import them, test decisions."
+    help = "Keep an organization's rules in a file, test what they decide, see who changed them, and take changes back."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=["export", "diff", "import", "test"])
+        parser.add_argument("action", choices=["export", "diff", "import", "test", "history", "restore"])
         parser.add_argument("--organization", required=True, help="the organization's slug")
         parser.add_argument("--file", help="the YAML file of rules (diff, import) or of tests (test)")
         parser.add_argument("--rules", help="test: a YAML file of rules to try in place of the stored ones")
+        parser.add_argument("--rule", type=UUID, help="history: of this rule alone")
+        parser.add_argument("--event", type=UUID, help="restore: the change after which the rule was right")
         parser.add_argument("--cedar", action="store_true", help="export: as Cedar policies")
         parser.add_argument("--dry-run", action="store_true", help="import: say what would change, and change nothing")
-        parser.add_argument("--json", action="store_true", help="diff, import, test: print JSON")
+        parser.add_argument("--json", action="store_true", help="diff, import, test, history: print JSON")
 
     def handle(self, *_arguments: Any, action: str, organization: str, **options: Any) -> None:
         found = Organization.objects.filter(slug=organization).first()
@@ -84,6 +94,29 @@ class Command(BaseCommand):
             self.stdout.write(f"{len(outcomes) - len(failed)} of {len(outcomes)} decisions are as expected")
         if failed:
             sys.exit(1)
+
+    def _history(self, organization: Organization, options: dict[str, Any]) -> None:
+        revisions = list(read_history(organization=organization, rule=options["rule"]))
+        if options["json"]:
+            self.stdout.write(json.dumps([asdict(one) for one in revisions], indent=2, default=str))
+            return
+        for one in revisions:
+            self.stdout.write(
+                f"{one.at:%Y-%m-%d %H:%M:%S} UTC  {one.type.removeprefix('rule.')} by {one.who}: {one.sentence}"
+            )
+            for name, (former, new) in one.changed.items():
+                self.stdout.write(f"    {name}: {write_value(former)} → {write_value(new)}")
+            self.stdout.write(f"    rule {one.rule}, event {one.event}")
+        self.stdout.write(f"changes: {len(revisions) or 'none'}")
+
+    def _restore(self, organization: Organization, options: dict[str, Any]) -> None:
+        if options["event"] is None:
+            raise CommandError("give --event: which change, as `policy history` lists them")
+        try:
+            rule = restore_rule(organization=organization, event=options["event"], author=None, actor=_RESTORING)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        self.stdout.write(f"restored: {describe_rule(rule)}")
 
     def _show(self, changes: Changes, options: dict[str, Any], verb: str) -> None:
         lines = list(changes.describe())
