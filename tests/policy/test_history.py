@@ -91,13 +91,14 @@ def test_restore_by_another_organization_or_person_is_refused(cast: Cast, rule: 
 
 
 def test_delete_of_a_group_records_the_rules_that_go_with_it(cast: Cast, rule: Rule) -> None:
+    group = str(cast.engineering.pk)
     delete_group(group=cast.engineering)
     assert not Rule.objects.exists()
     event = AuditEvent.objects.get(type="rule.deleted")
     assert event.organization_id == cast.acme.pk
     assert event.details["sentence"] == "Engineering may not use Github"
     assert event.details["because"] == "the group was deleted"
-    assert event.details["state"]["group"] == str(cast.engineering.pk)
+    assert event.details["state"]["group"] == group
 
 
 def test_commands_list_and_take_back(cast: Cast, rule: Rule) -> None:
