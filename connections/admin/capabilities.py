@@ -7,7 +7,9 @@ import json
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -17,9 +19,10 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
+from connections.definitions import digest_definition
 from connections.models import Capability
 from connections.services.accept_capability import accept_capability, confirm_class
-from orgs.admin_site import OrganizationForm, OrganizationModelAdmin, get_events_url, object_action
+from orgs.admin_site import OrganizationForm, OrganizationModelAdmin, form_action, get_events_url
 from orgs.http import make_actor
 from orgs.templatetags.kontext_ui import copy_id, status_chip
 
@@ -33,6 +36,12 @@ class CapabilityForm(OrganizationForm):
         help_texts: ClassVar[dict[str, str]] = {
             "klass": "The integration's own annotations are claims. Saving confirms the class, whatever they say.",
         }
+
+
+class AcceptForm(forms.Form):
+    """Carries which definition was read: another one is not accepted with it."""
+
+    seen = forms.CharField(max_length=64, widget=forms.HiddenInput)
 
 
 @admin.register(Capability)
@@ -84,7 +93,9 @@ class CapabilityAdmin(OrganizationModelAdmin):
         stored: Capability = self.get_stored(obj)
         return confirm_class(capability=stored, klass=form.cleaned_data["klass"], actor=make_actor(user=request.user))
 
-    @object_action(
+    @form_action(
+        form=lambda capability, posted: AcceptForm(posted, initial={"seen": _digest_held(capability)}),
+        shown=lambda capability: show_difference(capability),
         description="Accept the change",
         consequence="The new definition takes the place of the one that was accepted, and calls work again. Read the "
         "difference first: a description is an instruction to whatever model reads it.",
@@ -93,7 +104,9 @@ class CapabilityAdmin(OrganizationModelAdmin):
         variant=ActionVariant.SUCCESS,
         is_offered=lambda capability: _is_held(capability),
     )
-    def accept(self, request: HttpRequest, obj: Capability) -> None:
+    def accept(self, request: HttpRequest, obj: Capability, form: forms.Form) -> None:
+        if form.cleaned_data["seen"] != _digest_held(obj):
+            raise ValidationError("The definition has changed once more since you opened this page. Read it again.")
         accept_capability(capability=obj, actor=make_actor(user=request.user))
 
     @display(description="capability", ordering="name")
@@ -135,8 +148,7 @@ class CapabilityAdmin(OrganizationModelAdmin):
 
     @display(description="difference")
     def difference(self, obj: Capability) -> SafeString:
-        lines = compare_definitions(obj.definition, obj.held_definition)
-        return SafeString(render_to_string("admin/kontext/_difference.html", {"lines": lines}))
+        return show_difference(obj)
 
 
 _DIFFERENCE = {"fields": ("difference",)}
@@ -154,6 +166,11 @@ def show_digest(capability: Capability) -> SafeString:
     return format_html('<code title="{}">{}</code>', capability.digest, capability.digest[:12] or "-")
 
 
+def show_difference(capability: Capability) -> SafeString:
+    lines = compare_definitions(capability.definition, capability.held_definition)
+    return SafeString(render_to_string("admin/kontext/_difference.html", {"lines": lines}))
+
+
 def compare_definitions(accepted: Any, held: Any) -> list[tuple[str, str]]:
     """Return the lines of a difference, each with what it is: added, removed, kept, or skipped."""
     former, present = (
@@ -166,6 +183,10 @@ def compare_definitions(accepted: Any, held: Any) -> list[tuple[str, str]]:
 
 def _is_held(capability: Capability) -> bool:
     return capability.status == Capability.Status.HELD and capability.held_definition is not None
+
+
+def _digest_held(capability: Capability) -> str:
+    return digest_definition(capability.held_definition or {})
 
 
 def _show_json(value: Any) -> SafeString:

@@ -72,13 +72,16 @@ def form_action(
     button: str = "",
     done: str = "",
     icon: str | None = None,
+    variant: ActionVariant = ActionVariant.DEFAULT,
     permission: str = "change",
     is_offered: Callable[[Any], bool] = lambda row: True,
+    shown: Callable[[Any], str] = lambda row: "",
 ) -> Callable[[Callable[[Any, HttpRequest, Any, Any], HttpResponse | None]], Any]:
     """Make a method `(self, request, obj, form)` an action that asks for more than a yes.
 
     `form` makes the form from the object and what was posted (or None). The method runs with a valid form; a refusal
-    becomes the form's errors, beside the fields it names. What was entered as a secret is not shown again.
+    becomes the form's errors, beside the fields it names. What was entered as a secret is not shown again. `shown`
+    gives what has to be read before deciding.
     """
 
     def decorate(run: Callable[[Any, HttpRequest, Any, Any], HttpResponse | None]) -> Any:
@@ -96,11 +99,10 @@ def form_action(
                 messages.success(request, done or f"{description}: done.")
                 return HttpResponseRedirect(get_change_url(self, row))
             text = consequence(row) if callable(consequence) else consequence
-            return _ask(
-                self, request, row, form=filled, title=description, consequence=text, button=button or description
-            )
+            texts = {"title": description, "consequence": text, "button": button or description, "shown": shown(row)}
+            return _ask(self, request, row, form=filled, **texts)
 
-        return _offer(run, view, description, icon, ActionVariant.DEFAULT, permission, is_offered)
+        return _offer(run, view, description, icon, variant, permission, is_offered)
 
     return decorate
 

@@ -120,6 +120,8 @@ class OrganizationModelAdmin(ScopeMixin, ModelAdmin):  # type: ignore[misc]
     ) -> Any:
         """Show the form again, with the service's refusal as its errors; the transaction has been rolled back."""
         extra_context = {**(extra_context or {}), **self._get_activity(request, object_id)}
+        if not self.has_events:
+            extra_context["show_history"] = False
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except self.refusals as refusal:

@@ -165,7 +165,13 @@ def test_held_change_is_shown_as_difference_and_accepted(cast: Cast, carol: Clie
     page = carol.get(f"{address}/change/").content.decode()
     assert "k-removed" in page
     assert "What an administrator has seen." in page
-    assert carol.post(f"{address}/accept/").status_code == 302
+    assert "k-removed" in carol.get(f"{address}/accept/").content.decode()
+    answer = carol.post(f"{address}/accept/", {"seen": "f" * 64})
+    assert "has changed once more" in answer.content.decode()
+    row.refresh_from_db()
+    assert row.status == "held"
+    seen = carol.get(f"{address}/accept/").context["form"]["seen"].value()
+    assert carol.post(f"{address}/accept/", {"seen": seen}).status_code == 302
     row.refresh_from_db()
     assert row.status == "active"
     assert row.definition["description"] != former["description"]
