@@ -23,7 +23,7 @@ class Child:
     cwd: Path | None = None
     # Called before each start: to make folders, or to clean up after a process that was killed.
     prepare: Callable[[], None] | None = None
-    start_timeout: float = 60
+    start_timeout: float = 120
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout: float = 10
     # The others need it, so it ends after them.

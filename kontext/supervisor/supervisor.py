@@ -1,4 +1,4 @@
-"""The loop that starts children one after the other, restarts the dead and stops all of them in order."""
+"""The loop that starts children side by side, restarts the dead and stops all of them in order."""
 
 from __future__ import annotations
 
@@ -70,26 +70,25 @@ class Supervisor:
     def _note_stop_request(self, signum: int, frame: FrameType | None) -> None:
         self._stop_requests += 1
 
-    def start(self, child: Child) -> None:
-        """Start a child and return once it is ready, while the others are being watched."""
-        process = Process(child, logs=self._logs, environment=self._environment)
-        self._tell(Event(Happening.STARTING, child.name, child.label))
-        process.start()
+    def start(self, *children: Child) -> None:
+        """Start children side by side and return once each is ready, while the others are being watched."""
+        starting: list[Process] = []
         try:
-            self._wait_for_first_answer(process)
+            for child in children:
+                self._tell(Event(Happening.STARTING, child.name, child.label))
+                starting.append(Process(child, logs=self._logs, environment=self._environment))
+                starting[-1].start()
+            self._wait_for_first_answers(starting)
         finally:
-            self.processes.append(process)
-        self._tell_ready(process, since=process.started_at)
+            self.processes.extend(starting)
 
-    def _wait_for_first_answer(self, process: Process) -> None:
-        child, deadline = process.child, time.monotonic() + process.child.start_timeout
-        while not process.check_ready():
-            if (code := process.reap()) is not None:
-                raise ChildFailedError(child.label, f"ended with exit code {code} while starting", process.log)
-            if time.monotonic() > deadline:
-                raise ChildFailedError(
-                    child.label, f"gave no answer for {child.start_timeout:.0f} seconds", process.log
-                )
+    def _wait_for_first_answers(self, starting: Sequence[Process]) -> None:
+        while waiting := [process for process in starting if not process.is_ready]:
+            for process in waiting:
+                if process.check_ready():
+                    self._tell_ready(process, since=process.started_at)
+                else:
+                    _check_still_starting(process)
             self._turn(PROBE_INTERVAL)
 
     def run(self, name: str, label: str, argv: Sequence[str], *, cwd: Path) -> str:
@@ -229,6 +228,14 @@ class Supervisor:
         child = process.child
         self._tell(Event(Happening.STOPPED, child.name, child.label, pid=pid, seconds=time.monotonic() - started))
         return True
+
+
+def _check_still_starting(process: Process) -> None:
+    child = process.child
+    if (code := process.reap()) is not None:
+        raise ChildFailedError(child.label, f"ended with exit code {code} while starting", process.log)
+    if time.monotonic() > process.started_at + child.start_timeout:
+        raise ChildFailedError(child.label, f"gave no answer for {child.start_timeout:.0f} seconds", process.log)
 
 
 def _end(step: subprocess.Popen[bytes]) -> None:
