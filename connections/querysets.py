@@ -32,13 +32,11 @@ class ConnectionQuerySet(OrganizationOwnedQuerySet[M]):
     def of_user(self, user: Any) -> Self:
         return self.filter(user=user)
 
-    def expiring_within(self, period: dt.timedelta) -> Self:
-        return self.filter(status="active", expires_at__lt=timezone.now() + period)
-
-    def due_for_refresh(self, ahead: dt.timedelta) -> Self:
-        """Return what expires soon or failed, and may be tried now; the most urgent first."""
+    def due_for_refresh(self, *, ahead: dt.timedelta, idle: dt.timedelta) -> Self:
+        """Return what expires soon, failed or was not renewed for long, and may be tried now; the most urgent first."""
         now = timezone.now()
         expiring = Q(status="active", expires_at__lt=now + ahead) | Q(status="error")
+        expiring |= Q(status="active", is_renewable=True, credential__updated_at__lt=now - idle)
         may_be_tried = Q(refresh_retry_at__isnull=True) | Q(refresh_retry_at__lt=now)
         rows = self.filter(expiring, may_be_tried, integration__auth_mode="oauth")
         return rows.exclude(integration__status="disabled").order_by("expires_at")

@@ -8,8 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 from celery import shared_task
+from django.db import connection as database
 from django.utils import timezone
 
 from connections.errors import ConnectionsError
@@ -24,25 +27,26 @@ log = logging.getLogger(__name__)
 
 # Tokens are renewed this long before they end, so that calls need not wait for it.
 REFRESH_AHEAD = dt.timedelta(minutes=5)
+REFRESH_IDLE = dt.timedelta(days=1)
 # One sweep ends before the next one begins, even where each integration takes its whole time-out.
 _SWEEP_SECONDS = 50.0
 _BATCH = 500
+# An integration that answers slowly must not keep the others' connections waiting.
+_THREADS = 8
 
 
 @shared_task(name="connections.refresh_expiring", ignore_result=True)
 def refresh_expiring() -> None:
-    """Renew what expires soon, the most urgent first, and try again what failed for no fault of the person."""
+    """Renew what expires soon, the most urgent first, and try again what failed for no fault of the person.
+
+    What is never used is renewed once a day: many integrations end refresh tokens that lie idle.
+    """
     recover_refreshes()
+    due = Connection.objects.due_for_refresh(ahead=REFRESH_AHEAD, idle=REFRESH_IDLE).values_list("pk", flat=True)
     end = time.monotonic() + _SWEEP_SECONDS
-    for connection_id in Connection.objects.due_for_refresh(REFRESH_AHEAD).values_list("pk", flat=True)[:_BATCH]:
-        if time.monotonic() > end:
-            return
-        try:
-            get_credential(
-                connection_id=connection_id, min_seconds=REFRESH_AHEAD.total_seconds(), deadline=time.monotonic()
-            )
-        except ConnectionsError as error:
-            log.info("connection %s was not renewed: %s", connection_id, error)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for connection_id in due[:_BATCH]:
+            pool.submit(_renew, connection_id, end)
 
 
 @shared_task(name="connections.confirm_revocations", ignore_result=True)
@@ -83,3 +87,21 @@ def discover_pending() -> None:
 @shared_task(name="connections.forget_sessions", ignore_result=True)
 def forget_connect_sessions() -> None:
     forget_sessions()
+
+
+def _renew(connection_id: UUID, end: float) -> None:
+    if time.monotonic() > end:
+        return
+    try:
+        get_credential(
+            connection_id=connection_id,
+            min_seconds=REFRESH_AHEAD.total_seconds(),
+            max_age=REFRESH_IDLE.total_seconds(),
+            deadline=time.monotonic(),
+        )
+    except ConnectionsError as error:
+        log.info("connection %s was not renewed: %s", connection_id, error)
+    except Exception:
+        log.exception("connection %s was not renewed", connection_id)
+    finally:
+        database.close()  # this thread's own

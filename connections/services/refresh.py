@@ -53,13 +53,20 @@ class UsableCredential:
 
 
 def get_credential(
-    *, connection_id: UUID, min_seconds: float = 30, known_bad_generation: int | None = None, deadline: float
+    *,
+    connection_id: UUID,
+    min_seconds: float = 30,
+    max_age: float = float("inf"),
+    known_bad_generation: int | None = None,
+    deadline: float,
 ) -> UsableCredential:
     """Return a credential that is good for `min_seconds` more, refreshing it if need be.
 
-    `known_bad_generation` is the generation that the integration just refused (401): a newer one is returned, or made.
-    `deadline` is in seconds of the monotonic clock and bounds the waiting for others; a refresh of our own is finished
-    and stored even past it, since its answer comes only once. Blocks: call it in a thread.
+    One that was stored more than `max_age` seconds ago is renewed, too, where it can be: refresh tokens that lie idle
+    are ended by many integrations. `known_bad_generation` is the generation that the integration just refused (401): a
+    newer one is returned, or made. `deadline` is in seconds of the monotonic clock and bounds the waiting for others; a
+    refresh of our own is finished and stored even past it, since its answer comes only once. Blocks: call it in a
+    thread.
 
     Raises ReauthorizationRequiredError when only the person can mend it, CredentialUnavailableError when it may work
     later. The latter leaves the connection as it was.
@@ -69,7 +76,8 @@ def get_credential(
         connection = _find_connection(connection_id)
         is_refused = known_bad_generation is not None and connection.generation <= known_bad_generation
         is_good = connection.status == Connection.Status.ACTIVE and not is_refused and _seconds_left(connection) > 0
-        if is_good and _seconds_left(connection) >= _get_margin(connection, min_seconds):
+        is_fresh = _get_age(connection) <= max_age or not connection.is_renewable
+        if is_good and is_fresh and _seconds_left(connection) >= _get_margin(connection, min_seconds):
             return _open(connection)
         fence = take_fence(connection)
         if isinstance(fence, Fence):
@@ -110,6 +118,11 @@ def _seconds_left(connection: Connection) -> float:
     # By the database's clock, which is the same for all processes.
     now: dt.datetime = connection.read_at  # type: ignore[attr-defined]
     return (connection.expires_at - now).total_seconds()
+
+
+def _get_age(connection: Connection) -> float:
+    now: dt.datetime = connection.read_at  # type: ignore[attr-defined]
+    return (now - connection.credential.updated_at).total_seconds()
 
 
 def _get_margin(connection: Connection, wanted: float) -> float:

@@ -453,3 +453,24 @@ def test_one_refresh_that_hangs_does_not_end_the_sweep(
     failing.refresh_from_db()
     fine.refresh_from_db()
     assert (failing.generation, fine.generation) == (1, 2)
+
+
+def test_sweep_renews_once_a_day_what_nobody_uses(connect: Connect, server: AuthorizationServer, cast: Cast) -> None:
+    idle, without = connect(seconds=90 * 86400), connect(cast.bob, seconds=90 * 86400, refresh_token="")
+    Credential.objects.update(updated_at=timezone.now() - dt.timedelta(hours=25))
+    for _ in range(2):
+        refresh_expiring()
+    idle.refresh_from_db()
+    without.refresh_from_db()
+    assert (idle.generation, without.generation) == (2, 1)
+    assert server.exchanges == 1
+
+
+def test_failed_renewal_of_an_idle_connection_fails_nobody(connect: Connect, server: AuthorizationServer) -> None:
+    connection = connect(seconds=90 * 86400)
+    Credential.objects.update(updated_at=timezone.now() - dt.timedelta(hours=25))
+    server.grants.faults.append("invalid_client")
+    refresh_expiring()
+    connection.refresh_from_db()
+    assert (connection.status, connection.generation) == ("active", 1)
+    assert get(connection).generation == 1
