@@ -22,13 +22,19 @@ LIE = "lie"  # 200 without a token
 @dataclass
 class Family:
     current: str
+    previous: str = ""
     is_alive: bool = True
     exchanges: int = 0
+    repeats: int = 0
 
 
 @dataclass
 class Grants:
-    """What the server knows. `faults` are spent one by one by the requests that come; then all goes well."""
+    """What the server knows. `faults` are spent one by one by the requests that come; then all goes well.
+
+    With `is_lenient` the token spent last may come once more, as many real servers allow for lost answers (RFC 9700
+    §4.14.2 leaves it to them); otherwise any spent token ends its family.
+    """
 
     families: dict[str, Family] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)  # refresh token, spent ones too -> family
@@ -36,6 +42,7 @@ class Grants:
     faults: deque[str] = field(default_factory=deque)
     requests: list[dict[str, str]] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
+    is_lenient: bool = False
     lifetime: int = 3600
     pause: float = 1.0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -44,7 +51,7 @@ class Grants:
         family = family or secrets.token_hex(4)
         refresh, access = f"refresh-{secrets.token_hex(16)}", f"access-{secrets.token_hex(16)}"
         known = self.families.setdefault(family, Family(refresh))
-        known.current = refresh
+        known.previous, known.current = (known.current if known.current != refresh else ""), refresh
         self.owners[refresh] = self.access[access] = family
         return {
             "access_token": access,
@@ -56,11 +63,13 @@ class Grants:
 
     def renew(self, refresh: str) -> dict[str, Any] | None:
         family = self.families.get(self.owners.get(refresh, ""))
-        if family is None or not family.is_alive or family.current != refresh:
+        is_repeated = family is not None and self.is_lenient and refresh == family.previous
+        if family is None or not family.is_alive or (family.current != refresh and not is_repeated):
             if family is not None:
                 family.is_alive = False
             return None
         family.exchanges += 1
+        family.repeats += is_repeated
         return self.issue(self.owners[refresh])
 
 
