@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from orgs.api.access import READERS, WRITERS, Access
 from orgs.api.authentication import BearerAuthentication
-from orgs.api.errors import ForbiddenError, NotFoundError, TooManyRequestsError
+from orgs.api.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, TooManyRequestsError
 from orgs.api.pagination import read_page
 from orgs.api.parsers import StrictJSONParser
 from orgs.api.serializers import CamelSerializer, NoInput, PageQuery
@@ -86,6 +86,8 @@ class ManagementView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if not hasattr(self, str(request.method).lower()):
+            raise MethodNotAllowedError
         allowed = self.query_serializer if request.method in SAFE_METHODS else NoInput
         self.query = _read(allowed, _read_query(request.query_params))
 

@@ -21,7 +21,7 @@ from connections.services.allow_application import (
     set_application_integrations,
 )
 from orgs.api.base import get_row
-from orgs.api.serializers import CamelSerializer, PageQuery, name_of, page_of, wrapped
+from orgs.api.serializers import CamelSerializer, NoInput, PageQuery, name_of, page_of, wrapped
 from orgs.api.views.applications import ApplicationView
 from orgs.models import Application
 
@@ -78,6 +78,7 @@ class ApplicationIntegrationDetailView(ApplicationIntegrationView):
     )
     def post(self, request: Request, application_id: UUID, integration_id: UUID) -> Response:
         """Allowing what is allowed changes nothing."""
+        self.read(NoInput)
         application = self.get_application(application_id)
         integration = get_row(self.get_integrations(), integration_id)
         allow_integration(application=application, integration=integration, actor=self.access.actor)
