@@ -19,6 +19,7 @@ from orgs.ids import uuid7
 from orgs.models import Application, IssuedToken, Membership, Organization, User
 from orgs.oauth.resources import get_management_resource
 from orgs.oauth.tokens import get_checksum
+from tests.api.contract import check_answer
 from tests.connections.conftest import github, github_process
 from tests.factories import Cast, make_application, make_cast, make_member
 
@@ -52,7 +53,9 @@ class Api:
                 method, f"/api/v1{path}", data, "application/json", headers=headers
             )
         text = response.content.decode()
-        return Answer(response.status_code, json.loads(text) if text else None, response.headers, text)
+        answer = Answer(response.status_code, json.loads(text) if text else None, response.headers, text)
+        check_answer(method, f"/api/v1{path}", answer.status, answer.json)
+        return answer
 
     def get(self, path: str, **query: Any) -> Answer:
         return self.call("GET", path, **query)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx2
 import pytest
 from django.conf import settings
 from django.test import Client
+from playwright.sync_api import Page
 from pytest_django import Settings
 
 from connections.models import Integration
@@ -21,7 +23,9 @@ from policy.models import Rule
 from tests.api.conftest import issue_token
 from tests.e2e.peers import GitHub
 from tests.factories import Cast, make_application, make_cast
+from tests.portal.conftest import chromium, open_browser
 
+__all__ = ["chromium", "open_browser"]  # fixtures of another folder, used here, too
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "api.md"
 
@@ -108,6 +112,14 @@ def test_setup_script_with_a_bad_token_says_what_is_wrong(server: str, tmp_path:
     assert done.returncode == 1
     assert "kontext_authorization_required" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_reference_is_shown_without_complaints(cast: Cast, open_browser: Callable[..., Page]) -> None:
+    page = open_browser()
+    page.goto("/api/v1/docs")
+    page.get_by_text("Register an application").first.wait_for(timeout=30_000)
+    page.get_by_text("Write a rule").first.click()
+    page.get_by_text("The request is malformed").first.wait_for(timeout=30_000)
 
 
 def test_page_names_every_path_and_code() -> None:

@@ -63,7 +63,9 @@ def test_body_of_another_kind_is_refused(cast: Cast, carol: Api, kind: str) -> N
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
 def test_method_that_is_not_offered_is_refused(carol: Api, method: str) -> None:
-    assert_error(carol.call(method, "/applications"), 405, "kontext_method_not_allowed")
+    answer = carol.call(method, "/applications")
+    assert_error(answer, 405, "kontext_method_not_allowed")
+    assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
 
 
 def test_unknown_address_is_answered_alike(carol: Api) -> None:
