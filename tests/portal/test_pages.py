@@ -33,7 +33,7 @@ from tests.factories import (
 )
 from tests.orgs.oauth.conftest import OAuth
 from tests.portal.accessibility import find_problems
-from tests.portal.test_activity import DENIED
+from tests.portal.test_activity import DENIED, record
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -67,6 +67,11 @@ def cast(transactional_db: None) -> Cast:
         facts: dict[str, Any] = {"ago": dt.timedelta(days=days), "decision": decision, "session": "s-1"}
         make_call(cast.pr_bot, cast.alice, cast.create_issue, outcome, account="alice-gh", **facts)
         make_call(notes, cast.alice, cast.delete_repo, outcome, **facts)
+    for type_, details in (
+        ("person.signed_in", {}),
+        ("rule.created", {"sentence": "Alice lets PR-Bot use everything"}),
+    ):
+        record(cast.acme.pk, cast.alice.pk, type_, details=details, source_address="192.0.2.7")
     return cast
 
 
