@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 import pytest
 from django.db import connection, transaction
@@ -98,6 +100,22 @@ def test_decrypt_again_reads_no_database(acme: Organization, django_assert_num_q
     with django_assert_num_queries(0):  # type: ignore[operator]
         assert vault.decrypt(acme.pk, sealed, associated_data=b"r") == b"s"
         vault.encrypt(acme.pk, b"t", associated_data=b"r")
+
+
+@pytest.mark.django_db
+def test_hold_sealed_opens_without_the_database_and_only_what_belongs_there(
+    acme: Organization, globex: Organization, django_assert_num_queries: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    sealed = vault.encrypt(acme.pk, b"secret", associated_data=b"row 1")
+    held = vault.hold_sealed(acme.pk, sealed, associated_data=b"row 1")
+    vault.forget_keys()
+    with django_assert_num_queries(0):
+        assert held.open() == b"secret"
+    assert "secret" not in repr(held)
+    with pytest.raises(VaultError):
+        vault.hold_sealed(acme.pk, sealed, associated_data=b"row 2").open()
+    with pytest.raises(VaultError):
+        vault.hold_sealed(globex.pk, sealed, associated_data=b"row 1")
 
 
 @pytest.mark.django_db
