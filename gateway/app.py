@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import re
+import sys
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kontext.settings")
 
@@ -44,6 +45,9 @@ class Application:
         self._gateway: Gateway | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # While a large organization is read in a thread, the loop gets the interpreter back after a millisecond, not
+        # five: measured, twice as many turns of the loop meanwhile.
+        sys.setswitchinterval(0.001)
         self._gateway = loop.run_until_complete(start_gateway(read_config()))
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -81,6 +85,7 @@ async def stop_gateway(gateway: Gateway) -> None:
 
 async def _answer(exchange: Exchange, gateway: Gateway) -> None:
     if exchange.path == "/healthz":
+        await gateway.runtime.check()
         exchange.answer_json(200, {"status": "ok"})
         return
     exchange.check_headers()

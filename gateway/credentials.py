@@ -58,7 +58,10 @@ class Credentials:
         """
         if integration.auth_mode == _Modes.NONE:
             return Injection(headers={})
-        held = await self._connections.get(snapshot.organization_id, _get_key(principal, integration))
+        key = _get_key(principal, integration)
+        held = self._connections.find(snapshot.organization_id, key)
+        if held is None:
+            held = await self._connections.get(snapshot.organization_id, key)
         if held is None or held.status in (_Statuses.PENDING, _Statuses.REVOKED, _Statuses.REAUTHORIZATION_REQUIRED):
             raise _make_required(integration, held)
         if _is_good(held):

@@ -5,7 +5,6 @@ They are apart from the snapshot: there may be very many, most are never used he
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -49,6 +48,15 @@ class ConnectionCopies:
         self._copies: dict[str, _ConnectionCopy] = {}
         listener.follow(self._copies)
 
+    def find(self, organization_id: str, key: Key) -> Held | None:
+        """Return the connection if it is at hand and current. None says nothing: `get` knows."""
+        copy = self._copies.get(organization_id)
+        connections = copy.find() if copy is not None and self._listener.is_heard else None
+        if copy is None or connections is None:
+            return None
+        copy.wanted[key] = copy.used_at
+        return connections.get(key)
+
     async def get(self, organization_id: str, key: Key) -> Held | None:
         """Return the connection, None where there is none. Raises UnavailableError."""
         if not self._listener.is_heard:
@@ -56,7 +64,7 @@ class ConnectionCopies:
         copy = self._copies.get(organization_id)
         if copy is None:
             copy = self._copies[organization_id] = _ConnectionCopy(organization_id, self._threads)
-        copy.wanted[key] = time.monotonic()
+        copy.wanted[key] = self._listener.get_time()
         connections = await copy.get()
         while key not in connections:
             copy.mark(_NEW_KEY)
@@ -65,7 +73,7 @@ class ConnectionCopies:
 
 
 class _ConnectionCopy(Copy[Connections]):
-    """The connections of one organization by key. `wanted` says when each was last asked for."""
+    """The connections of one organization by key. `wanted` says when, by the loop's clock, each was last asked for."""
 
     def __init__(self, organization_id: str, threads: Threads) -> None:
         super().__init__(self._read_wanted, concerns=TABLES)
@@ -83,7 +91,7 @@ class _ConnectionCopy(Copy[Connections]):
         return await self._threads.run(read_connections, self._organization_id, frozenset(self.wanted))
 
     def _forget_unused(self) -> None:
-        long_ago = time.monotonic() - _UNUSED_SECONDS
+        long_ago = self._loop.time() - _UNUSED_SECONDS
         self.wanted = {key: used_at for key, used_at in self.wanted.items() if used_at > long_ago}
 
 

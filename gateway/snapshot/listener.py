@@ -58,6 +58,9 @@ class Listener:
         """Tell whether what the copies say about themselves can be believed now."""
         return self._loop.time() - self._heard_at < SILENCE_SECONDS
 
+    def get_time(self) -> float:
+        return self._loop.time()
+
     async def confirm(self) -> None:
         """Return once the versions were compared after this call began. Raises UnavailableError if they can't be."""
         waiter = self._loop.create_future()
