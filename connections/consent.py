@@ -30,13 +30,14 @@ def allow_requested_integrations(
 
 def _describe(integration: Integration, user: User) -> Abilities:
     offered = Capability.objects.offered().filter(integration=integration, kind=Capability.Kind.TOOL).order_by("name")
-    connection = Connection.objects.usable().filter(integration=integration, user=user).first()
+    connection = Connection.objects.filter(integration=integration, user=user).first()
+    is_usable = connection is not None and connection.status == Connection.Status.ACTIVE
     return Abilities(
         integration=integration.name,
         reads=_name(offered, Capability.Klass.READ),
         writes=_name(offered, Capability.Klass.WRITE),
         destroys=_name(offered, Capability.Klass.DESTRUCTIVE),
-        account=connection.account if connection is not None else "",
+        account=connection.account if connection is not None and is_usable else "",
         connection=_describe_connection(integration, connection),
     )
 
@@ -46,7 +47,9 @@ def _describe_connection(integration: Integration, connection: Connection | None
         return "With the key of your organization."
     if integration.auth_mode == Integration.AuthMode.NONE:
         return "Needs no account."
-    return "Connected." if connection is not None else ""
+    if connection is not None and connection.status == Connection.Status.REAUTHORIZATION_REQUIRED:
+        return "Connected, but no longer accepted there: you will be asked to reconnect when it is first needed."
+    return "Connected." if connection is not None and connection.status == Connection.Status.ACTIVE else ""
 
 
 def _name(capabilities: Any, klass: str) -> tuple[str, ...]:

@@ -35,6 +35,13 @@ def test_page_says_who_asks_for_what_and_where_it_leads(oauth: OAuth, cast: Cast
     assert "Globex" not in text
 
 
+def test_page_says_where_an_account_has_to_be_reconnected(oauth: OAuth, cast: Cast) -> None:
+    make_connection(cast.github, cast.alice, account="alice-gh", status="reauthorization_required")
+    text = oauth.browser.get(oauth.get_authorize_url(cast.pr_bot)).content.decode()
+    assert "you will be asked to reconnect" in text
+    assert "As alice-gh" not in text
+
+
 def test_page_cannot_be_framed_or_cached(oauth: OAuth, cast: Cast) -> None:
     page = oauth.browser.get(oauth.get_authorize_url(cast.pr_bot))
     assert page["X-Frame-Options"] == "DENY"
