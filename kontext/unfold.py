@@ -124,11 +124,6 @@ UNFOLD: dict[str, Any] = {
         "show_all_applications": False,
         "navigation": NAVIGATION,
     },
-    "ACCOUNT": {
-        "navigation": [
-            {"title": "My portal", "link": "/"},
-        ]
-    },
     # The portal's accent and slate (kontext/static/kontext/tokens.css).
     "COLORS": {
         "primary": {

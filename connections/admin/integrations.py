@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IS_POPUP_VAR
 from django.db.models import Case, Count, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 from django.forms import ModelForm
@@ -262,6 +263,8 @@ class IntegrationAdmin(OrganizationModelAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         """Lead on to discovery: a draft that nobody discovers is of no use."""
+        if IS_POPUP_VAR in request.POST:
+            return super().response_add(request, obj, post_url_continue)
         messages.success(request, f"{obj} is added as a draft. The next step is to ask it how it is to be used.")
         return HttpResponseRedirect(self._reverse("discover", obj.pk))
 

@@ -10,6 +10,7 @@ from audit.services.record import Actor, record_event
 from audit.types import EventType
 from orgs.http import make_actor
 from orgs.models import User
+from orgs.services.suspend_person import update_admin_access
 
 
 def set_local_account(
@@ -31,7 +32,6 @@ def set_local_account(
     account.username, account.name, account.email = username.strip(), name.strip(), email.strip()
     _check_superuser(account, is_superuser, is_new)
     account.is_superuser = is_superuser
-    account.is_staff = is_superuser or account.is_staff
     if password is not None:
         _check_password(password, account)
         account.set_password(password)
@@ -40,6 +40,7 @@ def set_local_account(
     account.full_clean()
     with transaction.atomic():
         account.save()
+        update_admin_access(account)
         record_event(
             type=EventType.PERSON_CREATED if is_new else EventType.PERSON_CHANGED,
             organization_id=None,
