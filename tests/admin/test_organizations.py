@@ -41,6 +41,14 @@ def test_change_of_other_organization_is_not_found(cast: Cast, carol: Client) ->
     assert cast.globex.name == "Globex"
 
 
+def test_events_of_organization_are_one_link_away(cast: Cast, carol: Client, root: Client) -> None:
+    carol.post(change(cast.acme), {"name": "Acme Inc", "client_registration": "closed"})
+    for browser in (carol, root):
+        answer = browser.get(f"{change(cast.acme).removesuffix('change/')}history/", follow=True)
+        assert answer.status_code == 200
+        assert answer.context["cl"].result_count == 2
+
+
 def test_add_by_organization_administrator_is_forbidden(cast: Cast, carol: Client) -> None:
     assert carol.post(f"{LIST}add/", {"name": "New", "slug": "new"}).status_code == 403
 
