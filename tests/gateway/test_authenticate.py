@@ -231,3 +231,28 @@ def _make_toolkit_row(cast: Cast, token: str) -> None:
         expires=timezone.now() + dt.timedelta(minutes=10),
         scope="mcp:invoke",
     )
+
+
+def test_authenticate_more_tokens_than_are_kept_forgets_the_oldest(
+    cast: Cast, state: RunningState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.authentication._MOST_TOKENS", 10)
+    tokens = [issue_token(cast.pr_bot, cast.alice, GITHUB)[0] for _ in range(25)]
+    for token in tokens:
+        state.authenticate(token)
+    assert len(state.runtime.authenticator._verified) <= 10
+    assert state.authenticate(tokens[0]).user_id == str(cast.alice.pk)
+
+
+def test_authenticate_keeps_no_token_and_forgets_the_expired(
+    cast: Cast, state: RunningState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, _ = issue_token(cast.pr_bot, cast.alice, GITHUB)
+    other, _ = issue_token(cast.pr_bot, cast.alice, f"{settings.GATEWAY_URL}/mcp")
+    state.authenticate(token)
+    authenticator = state.runtime.authenticator
+    assert token not in repr(vars(authenticator))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 601)
+    assert is_refused(state, other, f"{settings.GATEWAY_URL}/mcp")
+    assert authenticator._verified == {}
