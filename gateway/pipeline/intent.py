@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -67,11 +68,20 @@ def _describe(call: Call) -> dict[str, Any]:
 
 def _digest_arguments(call: Call) -> str:
     arguments = call.message.params.get("arguments") or {}
-    canonical = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
-    return hmac.digest(call.caller.snapshot.digest_key, canonical, "sha256").hex()
+    digest = _get_mac(call.caller.snapshot.digest_key).copy()
+    digest.update(orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS))
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _get_mac(key: bytes) -> hmac.HMAC:
+    # Copying one that has its key already takes a third of the time.
+    return hmac.new(key, digestmod="sha256")
 
 
 def _get_trace_id(traceparent: str | None) -> str:
-    parts = (traceparent or "").split("-")
+    if traceparent is None:
+        return ""
+    parts = traceparent.split("-")
     is_valid = len(parts) >= 4 and len(parts[1]) == 32 and not set(parts[1]) - set("0123456789abcdef")
     return parts[1] if is_valid else ""
