@@ -173,7 +173,7 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 5.0) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"

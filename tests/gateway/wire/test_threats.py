@@ -1,4 +1,4 @@
-"""Attacks on the gateway (docs/threat-model.md has their numbers): each fails, and what it aimed at did not happen."""
+"""Attacks on the gateway (docs/gateway.md lists them): each fails, and what it aimed at did not happen."""
 
 from __future__ import annotations
 
