@@ -17,7 +17,13 @@ from rest_framework.views import APIView
 
 from orgs.api.access import READERS, WRITERS, Access
 from orgs.api.authentication import BearerAuthentication
-from orgs.api.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, TooManyRequestsError
+from orgs.api.errors import (
+    ForbiddenError,
+    MalformedBodyError,
+    MethodNotAllowedError,
+    NotFoundError,
+    TooManyRequestsError,
+)
 from orgs.api.pagination import read_page
 from orgs.api.parsers import StrictJSONParser
 from orgs.api.serializers import CamelSerializer, NoInput, PageQuery
@@ -69,6 +75,7 @@ class ManagementView(APIView):
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = OnlyJSON
     metadata_class = None
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     query: dict[str, Any]
 
@@ -88,6 +95,7 @@ class ManagementView(APIView):
         super().initial(request, *args, **kwargs)
         if not hasattr(self, str(request.method).lower()):
             raise MethodNotAllowedError
+        _check_length(request)
         allowed = self.query_serializer if request.method in SAFE_METHODS else NoInput
         self.query = _read(allowed, _read_query(request.query_params))
 
@@ -142,6 +150,14 @@ def get_row(rows: models.QuerySet[M], key: Any) -> M:
     if found is None:
         raise NotFoundError
     return found
+
+
+def _check_length(request: Request) -> None:
+    """Django takes a body without a length for none, and a change of nothing would look like success."""
+    meta = request.META
+    is_announced = meta.get("HTTP_TRANSFER_ENCODING") or meta.get("CONTENT_TYPE")
+    if request.method in ("POST", "PUT", "PATCH") and is_announced and not meta.get("CONTENT_LENGTH"):
+        raise MalformedBodyError("Send the body with a Content-Length, not in chunks.")
 
 
 def _read(serializer: type[CamelSerializer], data: Any, *, partial: bool = False) -> dict[str, Any]:

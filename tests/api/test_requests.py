@@ -48,6 +48,20 @@ def test_malformed_body_is_refused(carol: Api, body: bytes) -> None:
     assert len(find_events("management.refused")) == 1
 
 
+def test_body_without_a_length_is_refused_rather_than_ignored(cast: Cast, carol: Api) -> None:
+    """As granian hands on `Transfer-Encoding: chunked`: Django would see an empty body, and PATCH change nothing."""
+    headers = {"Authorization": f"Bearer {carol.token}", "Transfer-Encoding": "chunked"}
+    response = Client().generic("PATCH", f"/api/v1/applications/{cast.pr_bot.pk}", b"", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (400, "kontext_malformed_body")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_content_type_without_a_body_is_no_matter(cast: Cast, carol: Api, method: str) -> None:
+    headers = {"Authorization": f"Bearer {carol.token}", "Content-Type": "application/json"}
+    response = Client().generic(method, f"/api/v1/applications/{cast.pr_bot.pk}", headers=headers)
+    assert response.status_code in (200, 204)
+
+
 def test_oversized_body_is_refused_unread(carol: Api) -> None:
     answer = carol.post("/applications", b'{"name": "' + b"x" * 1_100_000 + b'"}')
     assert_error(answer, 400, "kontext_body_too_large")
@@ -66,6 +80,7 @@ def test_method_that_is_not_offered_is_refused(carol: Api, method: str) -> None:
     answer = carol.call(method, "/applications")
     assert_error(answer, 405, "kontext_method_not_allowed")
     assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
+    assert "OPTIONS" not in answer.headers["Allow"]
 
 
 def test_unknown_address_is_answered_alike(carol: Api) -> None:
