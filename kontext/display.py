@@ -94,6 +94,7 @@ class TerminalDisplay:
         self._progress = _make_progress(console)
         self._bar = self._progress.add_task("Starting", total=None)
         self._is_up = False
+        self._starting: dict[str, str] = {}  # label by name, of what has not answered yet
 
     def __enter__(self) -> TerminalDisplay:
         self._progress.start()
@@ -109,11 +110,13 @@ class TerminalDisplay:
 
     def tell(self, event: Event) -> None:
         if event.happening is Happening.STARTING:
-            self._progress.update(self._bar, description=escape(event.label))
+            self._starting[event.name] = event.label
         elif line := self._describe(event):
             self._print(line)
         if event.happening in (Happening.READY, Happening.DONE):
+            self._starting.pop(event.name, None)
             self._progress.advance(self._bar)
+        self._progress.update(self._bar, description=escape(next(iter(self._starting.values()), "Starting")))
 
     def _describe(self, event: Event) -> str:
         label, detail = escape(event.label), escape(event.detail)
