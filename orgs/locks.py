@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.db import connection, models
 
 
@@ -17,3 +18,12 @@ def hold_still(rows: models.QuerySet[Any]) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(f"{sql} FOR SHARE", parameters)
         return cursor.fetchone() is not None
+
+
+def lock_version(organization_id: Any) -> None:
+    """Take the lock on an organization's snapshot version, which triggers take anyway when a watched row changes.
+
+    For who locks several watched rows: taken first by some and last by others, it would have them wait for each other.
+    """
+    SnapshotVersion = apps.get_model("orgs", "SnapshotVersion")
+    SnapshotVersion._default_manager.select_for_update().filter(pk=organization_id).first()

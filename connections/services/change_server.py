@@ -12,6 +12,7 @@ from connections.models import Connection, Credential, Integration, OAuthClient
 from connections.sealing import open_credential
 from connections.services.events import record_connection_event
 from connections.services.revoke import revoke_at_integration
+from orgs.locks import lock_version
 from orgs.vault import VaultError
 
 
@@ -32,6 +33,7 @@ def leave_server(integration: Integration, former: OAuthClient, actor: Actor | N
 
     Runs in the caller's transaction. The credentials are revoked where they came from, and never go anywhere else.
     """
+    lock_version(integration.organization_id)
     rows = Connection.objects.select_for_update(of=("self",)).select_related("integration")
     connections = list(rows.filter(integration=integration, credential__isnull=False))
     for connection in connections:

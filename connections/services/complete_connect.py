@@ -25,8 +25,14 @@ from connections.sealing import (
 from connections.services.connect_session import take_state, use_session
 from connections.services.events import record_integration_event
 from connections.services.revoke import revoke_at_integration
-from connections.services.store_credential import NewCredential, activate_connection, describe_tokens
+from connections.services.store_credential import (
+    NewCredential,
+    activate_connection,
+    check_may_connect,
+    describe_tokens,
+)
 from orgs.http import make_actor
+from orgs.locks import lock_version
 from orgs.vault import VaultError
 
 
@@ -79,6 +85,8 @@ def answer_account_question(*, session: ConnectSession, replaces: str, actor: Ac
         raise ConnectLinkError("there is nothing to decide (any more): begin again")
     new = _open_held(session)
     with transaction.atomic():
+        check_may_connect(session.user, session.integration)
+        lock_version(session.organization_id)
         connection = Connection.objects.select_for_update().get(user=session.user, integration=session.integration)
         use_session(session)
         if replaces == "yes":

@@ -29,6 +29,7 @@ from connections.sealing import Document, open_client, open_credential
 from connections.services.events import record_connection_event
 from connections.services.revoke import revoke_at_integration
 from connections.services.store_credential import describe_tokens, store_credential
+from orgs.locks import lock_version
 from orgs.vault import Key, VaultError, get_sealing_key
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ def store_refreshed(fence: Fence, tokens: Tokens) -> None:
 def settle_entry(entry: Entry) -> bool:
     """Store a renewed credential if the connection is still the one it was for; have it revoked if that ended."""
     with transaction.atomic():
+        lock_version(entry.organization_id)
         row = _lock(entry.connection_id)
         if row is None:
             return False
@@ -143,6 +145,7 @@ def settle_entry(entry: Entry) -> bool:
 def release_fence(fence: Fence, *, status: str | None, error: TokenRequestError) -> None:
     """Note a failed refresh. `status` is the state it leads to; None changes nothing but the time of the next try."""
     with transaction.atomic():
+        lock_version(fence.organization_id)
         row = _lock(fence.connection_id)
         if row is None or row.generation != fence.generation or row.refresh_owner != fence.owner:
             return  # somebody else's word counts by now
@@ -160,6 +163,7 @@ def release_fence(fence: Fence, *, status: str | None, error: TokenRequestError)
 def require_reauthorization(connection: Connection, *, cause: str) -> None:
     """Say that only the person can mend this connection, unless it has changed since it was read."""
     with transaction.atomic():
+        lock_version(connection.organization_id)
         row = _lock(connection.pk)
         if row is None or row.generation != connection.generation or row.status != connection.status:
             return

@@ -10,6 +10,7 @@ from audit.types import EventType
 from connections.models import Connection, Credential, OAuthClient, Revocation
 from connections.sealing import Document, open_client, open_credential, seal_errand
 from connections.services.events import record_connection_event
+from orgs.locks import lock_version
 from orgs.vault import VaultError
 
 
@@ -20,6 +21,7 @@ def revoke_connection(*, connection: Connection, reason: str, actor: Actor | Non
     receipt. Revoking what is revoked changes nothing.
     """
     with transaction.atomic():
+        lock_version(connection.organization_id)
         row = Connection.objects.select_for_update().select_related("integration").get(pk=connection.pk)
         if row.status != Connection.Status.REVOKED:
             receipt = _give_up_credential(row, reason)

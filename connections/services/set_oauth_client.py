@@ -51,19 +51,15 @@ def set_oauth_client(
         row.token_endpoint = token_endpoint or row.token_endpoint
         row.revocation_endpoint = revocation_endpoint or row.revocation_endpoint
         row.issuer = issuer or _find_issuer(row, former)
-        _check_endpoints(row)
         row.client_id, row.registration = client_id.strip(), OAuthClient.Registration.MANUAL
         row.token_endpoint_auth_method = _choose_method(row, client_secret, token_endpoint_auth_method)
         row.resource = row.resource if resource is None else resource
         row.scopes = row.scopes if scopes is None else list(scopes)
         row.redirect_uri, row.registered_at = get_redirect_uri(), timezone.now()
-        if former is not None and not is_same_server(former, row):
-            row.metadata = {}
+        _check_endpoints(row)
         _check_client(row)
         seal_client_secret(row, client_secret)
-        ended = 0 if former is None or is_same_server(former, row) else leave_server(locked, former, actor)
-        row.save()
-        activate_integration(locked)
+        ended = _store(locked, former, row, actor)
         record_integration_event(
             EventType.INTEGRATION_CHANGED,
             locked,
@@ -75,6 +71,17 @@ def set_oauth_client(
         )
     integration.refresh_from_db()
     return row
+
+
+def _store(integration: Integration, former: OAuthClient | None, row: OAuthClient, actor: Actor | None) -> int:
+    """Store the client and take the integration into use; returns how many connections ended with another server."""
+    ended = 0
+    if former is not None and not is_same_server(former, row):
+        row.metadata = {}
+        ended = leave_server(integration, former, actor)
+    row.save()
+    activate_integration(integration)
+    return ended
 
 
 def _find_issuer(row: OAuthClient, former: OAuthClient | None) -> str:

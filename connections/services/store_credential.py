@@ -17,7 +17,7 @@ from connections.oauth.clients import Client
 from connections.oauth.tokens import Tokens
 from connections.sealing import Document, seal_credential
 from connections.services.events import record_connection_event
-from orgs.locks import hold_still
+from orgs.locks import hold_still, lock_version
 from orgs.models import Membership, User
 
 
@@ -41,6 +41,7 @@ def activate_connection(
     """
     with transaction.atomic():
         check_may_connect(user, integration)
+        lock_version(integration.organization_id)
         connection, _ = Connection.objects.get_or_create(
             integration=integration, user=user, defaults={"organization_id": integration.organization_id}
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError
+from django.db import connection as database
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -24,9 +26,10 @@ from connections.services.recover_refreshes import recover_refreshes
 from connections.services.refresh import UsableCredential, get_credential
 from connections.services.revoke import revoke_connection
 from connections.services.set_oauth_client import set_oauth_client
-from connections.services.store_credential import NewCredential, activate_connection
+from connections.services.store_credential import NewCredential, activate_connection, store_credential
 from connections.tasks import refresh_expiring
 from orgs.models import User
+from orgs.services.suspend_person import suspend_membership
 from tests.connections.faults.processes import Worker, run_all
 from tests.connections.faults.server import DROP_AFTER, DROP_BEFORE, LATE, LIE, AuthorizationServer
 from tests.factories import Cast, make_cast, make_integration
@@ -474,3 +477,39 @@ def test_failed_renewal_of_an_idle_connection_fails_nobody(connect: Connect, ser
     connection.refresh_from_db()
     assert (connection.status, connection.generation) == ("active", 1)
     assert get(connection).generation == 1
+
+
+def test_suspension_and_a_refresh_at_the_same_moment_do_not_wait_for_each_other(
+    connect: Connect, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both change rows that the data plane hears of: locked in another order, one of them would fail."""
+    connection = connect(seconds=-1)
+    is_storing = threading.Event()
+
+    def store_late(*args: Any, **options: Any) -> None:
+        is_storing.set()
+        time.sleep(0.5)
+        store_credential(*args, **options)
+
+    monkeypatch.setattr(refresh_fence, "store_credential", store_late)
+    failures: list[Exception] = []
+
+    def suspend() -> None:
+        is_storing.wait(10)
+        try:
+            suspend_membership(membership=cast.alice.memberships.get())
+        except Exception as error:
+            failures.append(error)
+        finally:
+            database.close()
+
+    thread = threading.Thread(target=suspend)
+    thread.start()
+    with contextlib.suppress(ReauthorizationRequiredError):
+        get(connection)
+    thread.join()
+
+    assert failures == []
+    connection.refresh_from_db()
+    assert connection.status == "revoked"
+    assert AuditEvent.objects.filter(type="connection.refreshed").count() == 1
