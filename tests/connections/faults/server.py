@@ -32,8 +32,8 @@ class Family:
 class Grants:
     """What the server knows. `faults` are spent one by one by the requests that come; then all goes well.
 
-    With `is_lenient` the token spent last may come once more, as many real servers allow for lost answers (RFC 9700
-    §4.14.2 leaves it to them); otherwise any spent token ends its family.
+    With `is_lenient` the token spent last may come again until its successor is used, as many real servers allow for
+    lost answers; otherwise any spent token ends its family (RFC 9700 §4.14.2).
     """
 
     families: dict[str, Family] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Grants:
         family = family or secrets.token_hex(4)
         refresh, access = f"refresh-{secrets.token_hex(16)}", f"access-{secrets.token_hex(16)}"
         known = self.families.setdefault(family, Family(refresh))
-        known.previous, known.current = (known.current if known.current != refresh else ""), refresh
+        known.current = refresh
         self.owners[refresh] = self.access[access] = family
         return {
             "access_token": access,
@@ -70,6 +70,7 @@ class Grants:
             return None
         family.exchanges += 1
         family.repeats += is_repeated
+        family.previous = refresh
         return self.issue(self.owners[refresh])
 
 

@@ -60,7 +60,7 @@ def test_storm_against_a_strict_server_never_spends_a_token_twice(
 def test_storm_against_a_lenient_server_loses_nothing(
     connections: tuple[AuthorizationServer, list[Connection]],
 ) -> None:
-    """A lost answer is asked for again, once, and then only after its owner was found dead or cut off."""
+    """A lost answer is asked for again, and only after its owner was found dead or cut off."""
     server, rows = connections
     server.grants.is_lenient = True
     outcome = _ride_out(server, rows, refreshes=int(os.environ.get("STORM_REFRESHES", "10000")))
@@ -113,7 +113,7 @@ def _rage(server: AuthorizationServer, rows: list[Connection], refreshes: int) -
     assert process.stdout.readline() == "ready\n"
     process.stdin.write("go\n")
     process.stdin.flush()
-    deadline = time.monotonic() + 120 + refreshes / 5
+    deadline = time.monotonic() + 120 + refreshes  # slow machines, too
     while server.exchanges < refreshes and time.monotonic() < deadline:
         if not server.grants.faults:
             server.grants.faults.extend([OK] * random.randrange(8) + [random.choice(FAULTS)])
