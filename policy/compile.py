@@ -27,27 +27,29 @@ def load_policy(organization_id: UUID, *, draft: engine.Rule | None = None) -> e
     """
     # The version comes first: a change in between makes the rules newer than it says, and is then loaded once more.
     version = SnapshotVersion.objects.filter(pk=organization_id).values_list("version", flat=True).first()
-    rules, baselines = load_engine_rules(organization_id)
-    if draft is not None:
-        rules = [*(rule for rule in rules if rule.id != draft.id), draft]
+    rows = _load_rows(organization_id)
+    # Sentences are made when an explanation needs them: making them all would take as long as compiling the rules.
+    wordings = {str(row["id"]): _make_wording(row) for row in rows}
+    rules = [_make_rule(row) for row in rows if draft is None or str(row["id"]) != draft.id]
     return engine.compile_policy(
-        rules,
-        baselines=baselines,
+        [*rules, *([draft] if draft is not None else [])],
+        baselines=_load_baselines(organization_id),
         version=version or 0,
         names=_load_names(organization_id),
+        describe=lambda rule: describe(wordings[rule.id]),
     )
 
 
 def load_engine_rules(organization_id: UUID) -> tuple[list[engine.Rule], dict[engine.Layer, engine.Effect]]:
-    """Return an organization's enabled rules and its baselines as the engine takes them."""
-    stored = Rule.objects.for_organization(organization_id).enabled().order_by("id").values(*_COLUMNS)
-    return [_make_rule(row) for row in stored], _load_baselines(organization_id)
+    """Return an organization's enabled rules, with their sentences, and its baselines as the engine takes them."""
+    rows = _load_rows(organization_id)
+    return [_make_rule(row, describe(_make_wording(row))) for row in rows], _load_baselines(organization_id)
 
 
 def make_draft(rule: Rule) -> engine.Rule:
     """Return a rule that need not be stored as the engine takes it."""
     columns = {name: _read(rule, name) for name in _COLUMNS}
-    return _make_rule(columns)
+    return _make_rule(columns, describe(_make_wording(columns)))
 
 
 def _read(rule: Rule, name: str) -> Any:
@@ -58,7 +60,11 @@ def _read(rule: Rule, name: str) -> Any:
     return value
 
 
-def _make_rule(row: dict[str, Any]) -> engine.Rule:
+def _load_rows(organization_id: UUID) -> list[dict[str, Any]]:
+    return list(Rule.objects.for_organization(organization_id).enabled().order_by("id").values(*_COLUMNS))
+
+
+def _make_rule(row: dict[str, Any], sentence: str = "") -> engine.Rule:
     return engine.Rule(
         id=str(row["id"]),
         layer=engine.Layer(row["layer"]),
@@ -74,27 +80,25 @@ def _make_rule(row: dict[str, Any]) -> engine.Rule:
         valid_from=_seconds(row["valid_from"]),
         valid_until=_seconds(row["valid_until"]),
         is_shadow=row["mode"] == Rule.Mode.SHADOW,
-        sentence=_describe(row),
+        sentence=sentence,
     )
 
 
-def _describe(row: dict[str, Any]) -> str:
-    return describe(
-        Wording(
-            layer=row["layer"],
-            effect=row["effect"],
-            user=row["user__name"] or row["user__email"] or row["user__username"] or "",
-            group=row["group__name"] or "",
-            application=row["application__name"] or "",
-            integration=row["integration__name"] or "",
-            integration_slug=row["integration__slug"] or "",
-            capability=row["capability"],
-            klass=row["klass"],
-            conditions=row["conditions"],
-            valid_from=row["valid_from"],
-            valid_until=row["valid_until"],
-            is_shadow=row["mode"] == Rule.Mode.SHADOW,
-        )
+def _make_wording(row: dict[str, Any]) -> Wording:
+    return Wording(
+        layer=row["layer"],
+        effect=row["effect"],
+        user=row["user__name"] or row["user__email"] or row["user__username"] or "",
+        group=row["group__name"] or "",
+        application=row["application__name"] or "",
+        integration=row["integration__name"] or "",
+        integration_slug=row["integration__slug"] or "",
+        capability=row["capability"],
+        klass=row["klass"],
+        conditions=row["conditions"],
+        valid_from=row["valid_from"],
+        valid_until=row["valid_until"],
+        is_shadow=row["mode"] == Rule.Mode.SHADOW,
     )
 
 

@@ -295,8 +295,10 @@ def _has_only_texts(value: Scalar | tuple[Scalar, ...]) -> bool:
 
 
 def _check_keys(data: Mapping[str, Any], known: set[str], path: str) -> None:
-    if unknown := sorted(str(key) for key in set(data) - known):
-        raise ConditionError(f"unknown key {unknown[0][:40]!r}; known are {', '.join(sorted(known))}", path)
+    if data.keys() <= known:
+        return
+    unknown = sorted(str(key) for key in data.keys() - known)
+    raise ConditionError(f"unknown key {unknown[0][:40]!r}; known are {', '.join(sorted(known))}", path)
 
 
 def _join(path: str, key: str) -> str:

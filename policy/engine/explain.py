@@ -80,6 +80,8 @@ def get_sentence(policy: Policy, compiled: CompiledRule) -> str:
     rule = compiled.rule
     if rule.sentence:
         return rule.sentence
+    if policy.describe is not None:
+        return policy.describe(rule)
     where = f" where {describe_condition(compiled.condition)}" if compiled.condition else ""
     return f"{rule.effect} {_name_target(policy, rule.integration, rule.capability)}{where}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,15 +86,21 @@ class Step:
 class Policy:
     """Rules, compiled. Immutable to its users; safe to share between threads.
 
-    `names` are display names of applications and integrations by identifier, for explanations. `problems` tells, by
-    rule, why its conditions can't be read.
+    `names` are display names of applications and integrations by identifier, and `describe` says a rule that brings no
+    sentence, both for explanations. `problems` tells, by rule, why its conditions can't be read.
     """
 
     def __init__(
-        self, rules: Iterable[Rule], baselines: Mapping[Layer, Effect], version: int, names: Mapping[str, str]
+        self,
+        rules: Iterable[Rule],
+        baselines: Mapping[Layer, Effect],
+        version: int,
+        names: Mapping[str, str],
+        describe: Callable[[Rule], str] | None,
     ) -> None:
         self.version = version
         self.names = names
+        self.describe = describe
         self.baselines = dict(baselines)
         compiled = [CompiledRule(rule) for rule in sorted(rules, key=lambda rule: rule.id)]
         self.problems = {rule.id: rule.problem for rule in compiled if rule.problem}
@@ -183,12 +189,13 @@ def compile_policy(
     baselines: Mapping[Layer, Effect] | None = None,
     version: int = 0,
     names: Mapping[str, str] | None = None,
+    describe: Callable[[Rule], str] | None = None,
 ) -> Policy:
-    """Compile rules once, to decide many calls.
+    """Compile rules once, to decide many calls. `describe` makes the sentences of rules that bring none, when needed.
 
     A rule whose conditions can't be read fails closed: as an allow it never holds, as a deny or ask it always does.
     """
-    return Policy(rules, baselines or {}, version, names or {})
+    return Policy(rules, baselines or {}, version, names or {}, describe)
 
 
 def _could_agree(step: Step, call: Call) -> bool:

@@ -23,7 +23,7 @@ class CompiledRule:
     `problem` says why conditions could not be read: such an allow never holds, such a deny or ask always does.
     """
 
-    __slots__ = ("condition", "id", "is_allow", "is_specific", "problem", "rule", "test", "without_arguments")
+    __slots__ = ("_without_arguments", "condition", "id", "is_allow", "is_specific", "problem", "rule", "test")
 
     def __init__(self, rule: Rule) -> None:
         self.rule, self.id = rule, rule.id
@@ -31,15 +31,14 @@ class CompiledRule:
         self.condition: Condition | None = None
         self.problem = ""
         test: Test | None = None
-        self.without_arguments: Test | None = None
+        self._without_arguments: Test | None = None
         if rule.conditions is not None:
             try:
                 self.condition = parse_conditions(rule.conditions)
                 test = compile_condition(self.condition)
-                self.without_arguments = compile_without_arguments(self.condition)
             except ConditionError as error:
                 self.problem = str(error)
-                test = self.without_arguments = _err
+                test = _err
         self.test = _add_validity(rule, test)
         # Counts for calls without a user: the rule names the application, or says that it is for such calls.
         self.is_specific = rule.application is not None or requires_autonomy(self.condition)
@@ -62,7 +61,7 @@ class CompiledRule:
             return False
         if self.problem:
             return not self.is_allow
-        return self.without_arguments is None or _ask(self.without_arguments, call) is not False
+        return self._tell_without_arguments(call) is not False
 
     def must_hold(self, call: Call) -> bool:
         """Tell whether it holds whatever the arguments."""
@@ -70,7 +69,14 @@ class CompiledRule:
             return False
         if self.problem:
             return not self.is_allow
-        return self.without_arguments is None or _ask(self.without_arguments, call) is True
+        return self._tell_without_arguments(call) is True
+
+    def _tell_without_arguments(self, call: Call) -> bool | None:
+        if self.condition is None:
+            return True
+        if self._without_arguments is None:  # lists of tools need it, decisions don't
+            self._without_arguments = compile_without_arguments(self.condition)
+        return _ask(self._without_arguments, call)
 
     @property
     def reads_context(self) -> bool:
@@ -78,12 +84,6 @@ class CompiledRule:
         if self.condition is None:
             return True
         return not all(isinstance(test, ArgumentTest) for test in iterate_tests(self.condition))
-
-    def get_state(self, call: Call) -> bool | None:
-        """Return whether the conditions hold, or None where they err."""
-        if self.problem:
-            return None
-        return True if self.condition is None else _ask(compile_condition(self.condition), call)
 
 
 def _add_validity(rule: Rule, test: Test | None) -> Test | None:
