@@ -74,7 +74,6 @@ def worker_child(installation: Installation) -> Child:
         prepare=lambda: ready_file.unlink(missing_ok=True),
         env={"KONTEXT_READY_FILE": str(ready_file)},
         cwd=BASE_DIR,
-        start_timeout=120,
     )
 
 
