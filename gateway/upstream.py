@@ -6,7 +6,6 @@ kept; time and size are bounded. A cancelled call closes its connection at once:
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -20,6 +19,7 @@ from yarl import URL
 from connections.addresses import is_address_allowed
 from connections.egress import check_url
 from connections.errors import DestinationRefusedError
+from gateway.deadline import run_within
 from gateway.errors import IntegrationAnswerError, IntegrationUnreachableError
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
@@ -54,8 +54,7 @@ class Answer:
         try:
             if content.is_eof():  # most answers have arrived whole by now: nothing to wait for
                 return content.read_nowait()
-            async with asyncio.timeout(_DOCUMENT_SECONDS):
-                return await self._read_on()
+            return await run_within(_DOCUMENT_SECONDS, self._read_on())
         except TimeoutError:
             raise IntegrationUnreachableError("the integration did not finish its answer in time") from None
         except aiohttp.ClientError:
