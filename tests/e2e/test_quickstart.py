@@ -117,7 +117,7 @@ class Reader:
             sys.executable,
             str(self.folder / "client.py"),
             self.bot.client_id,
-            self.notes.resource,
+            f"{self.live.gateway_url}/mcp/{self.notes.slug}",
             topic,
             cwd=ROOT,
             env={"BROWSER": "true", "PATH": "/usr/bin:/bin"},
