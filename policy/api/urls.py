@@ -9,5 +9,5 @@ urlpatterns = [
     path("rules/simulate", views.SimulateView.as_view(), name="simulate"),
     path("rules/<uuid:rule_id>", views.RuleDetailView.as_view(), name="rule"),
     path("baselines", views.BaselinesView.as_view(), name="baselines"),
-    path("baselines/<str:layer>", views.BaselineDetailView.as_view(), name="baseline"),
+    path("baselines/<slug:layer>", views.BaselineDetailView.as_view(), name="baseline"),
 ]

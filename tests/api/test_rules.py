@@ -285,6 +285,13 @@ def test_baselines_are_set_and_taken_back(cast: Cast, carol: Api) -> None:
         assert_error(carol.put("/baselines/org", body), 400, "kontext_validation_error", field)
 
 
+@pytest.mark.parametrize("layer", ["%00", "or%00g", "%ED%A0%80", "%F0%9F%92%A9", "a/b"])
+def test_baseline_of_what_can_be_no_layer_is_not_found(carol: Api, layer: str) -> None:
+    answer = carol.put(f"/baselines/{layer}", {"effect": "allow"})
+    assert_error(answer, 404, "kontext_not_found")
+    assert not Baseline.objects.exists()
+
+
 def test_simulate_decides_as_the_gateway_would_and_changes_nothing(cast: Cast, carol: Api, alice: Api) -> None:
     carol.post("/rules", org_rule(cast))
     carol.post("/rules", app_rule(cast))
