@@ -20,7 +20,7 @@ from connections.addresses import is_address_allowed
 from connections.egress import check_url
 from connections.errors import DestinationRefusedError
 from gateway.deadline import run_within
-from gateway.errors import IntegrationAnswerError, IntegrationUnreachableError
+from gateway.errors import IntegrationAnswerError, IntegrationUnreachableError, UnavailableError
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 # Without back-pressure in RSGI (granian 2.8) a slow reader's stream grows in our memory, so it has an end.
@@ -112,7 +112,8 @@ class Upstream:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, *, is_stream: bool = False
     ) -> Answer:
         """Send a request and return the answer once its head is there. `is_stream` allows an hour of silence."""
-        assert self._session is not None
+        if self._session is None or self._session.closed:
+            raise UnavailableError("this gateway process is stopping")
         try:
             response = await self._session.request(
                 method,
