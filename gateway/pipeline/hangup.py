@@ -9,7 +9,7 @@ from typing import Any
 from gateway.http import Exchange
 
 # A watcher for every call would cost more than most calls; those that end sooner than this never get one.
-_WATCH_AFTER_SECONDS = 0.02
+_WATCH_AFTER_SECONDS = 0.05
 
 
 async def run_until_hangup(exchange: Exchange, work: Coroutine[Any, Any, None]) -> bool:

@@ -25,13 +25,37 @@ if TYPE_CHECKING:
 MAX_RULES = 10
 MAX_NEAREST = 3
 _MAX_LOOKED_AT = 100
+_MAX_KEPT = 10_000
 
 LAYER_NAMES = {Layer.ORG: "organization", Layer.USER: "user", Layer.APPLICATION: "application"}
 
 
 def explain(policy: Policy, call: Call, decision: Decision) -> dict[str, Any]:
-    """Return the explanation that Decision.explain describes."""
+    """Return the explanation that Decision.explain describes.
+
+    Allowed calls of one shape are explained alike as long as the same rules hold, and a gateway explains every call: so
+    those explanations are kept.
+    """
     steps = {step.layer: step for step in policy.get_plan(call)}
+    if decision.effect is not Effect.ALLOW or policy.shadow_index.has_rules:
+        return _explain(policy, call, decision, steps)
+    holding = [_identify(step, call) for step in steps.values()]
+    key = (call.application, call.integration, call.capability, tuple(steps), *holding)
+    kept = policy.explanations.get(key)
+    if kept is None:
+        if len(policy.explanations) >= _MAX_KEPT:
+            policy.explanations.clear()
+        kept = policy.explanations[key] = _explain(policy, call, decision, steps)
+    return dict(kept)
+
+
+def _identify(step: Step, call: Call) -> tuple[str, ...]:
+    """Return the rules by which a layer allows a call; none stands for its baseline."""
+    _, rule = step.judge(call)
+    return () if rule is None else tuple(one.id for one in find_holding(step, call, rule.rule.effect))
+
+
+def _explain(policy: Policy, call: Call, decision: Decision, steps: dict[Layer, Step]) -> dict[str, Any]:
     layers = [_explain_layer(policy, call, layer, steps.get(layer)) for layer in Layer]
     shadow = _explain_shadow(policy, call)
     return {

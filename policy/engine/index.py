@@ -110,6 +110,10 @@ class Index:
                 bucket = self._buckets[subject] = Bucket()
             bucket.add(compiled)
 
+    @property
+    def has_rules(self) -> bool:
+        return bool(self._buckets)
+
     def find_buckets(self, call: Call) -> Iterator[Bucket]:
         """Yield what is about the people and the application of a call. Nobody else's rules are ever touched."""
         people = (None,) if call.user is None else (None, ("user", call.user), *(("group", g) for g in call.groups))

@@ -106,6 +106,7 @@ class Policy:
         self.problems = {rule.id: rule.problem for rule in compiled if rule.problem}
         self.index = Index(rule for rule in compiled if not rule.rule.is_shadow)
         self.shadow_index = Index(rule for rule in compiled if rule.rule.is_shadow)
+        self.explanations: dict[object, dict[str, Any]] = {}
         self._plans: dict[object, list[Step]] = {}
         self._remembered = 0
 

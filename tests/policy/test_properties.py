@@ -40,6 +40,18 @@ def test_decide_ignores_the_order_of_rules(
 
 
 @quick
+@given(dense_rule_sets, baselines, st.lists(calls, min_size=2, max_size=8))
+def test_explain_after_other_calls_says_what_a_fresh_policy_says(
+    given_rules: list[Rule], given_baselines: dict[Layer, Effect], given_calls: list[Call]
+) -> None:
+    allowing = [Rule(id=f"allow-{layer}", layer=layer, effect=Effect.ALLOW) for layer in Layer]
+    used = compile_policy([*given_rules, *allowing], baselines=given_baselines)
+    for call in [*given_calls, *given_calls]:
+        fresh = compile_policy([*given_rules, *allowing], baselines=given_baselines)
+        assert used.decide(call).explain() == fresh.decide(call).explain()
+
+
+@quick
 @given(rule_sets, baselines, rules(effect=Effect.DENY, id="new"), calls)
 def test_adding_a_deny_never_allows(
     given_rules: list[Rule], given_baselines: dict[Layer, Effect], added: Rule, call: Call
