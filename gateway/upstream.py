@@ -100,9 +100,7 @@ class Upstream:
             keepalive_timeout=_KEPT_OPEN_SECONDS,
             ttl_dns_cache=10,
         )
-        self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, timeout=_TIMEOUT
-        )
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     async def stop(self) -> None:
         if self._session is not None:
@@ -121,7 +119,8 @@ class Upstream:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
-                timeout=_TIMEOUT_OF_STREAMS if is_stream else None,
+                # Always given: None would mean no limit at all.
+                timeout=_TIMEOUT_OF_STREAMS if is_stream else _TIMEOUT,
             )
         except DestinationRefusedError as error:
             raise IntegrationUnreachableError(f"the integration's URL is refused: {error}") from None

@@ -1,0 +1,104 @@
+"""The way out to integrations: where it doesn't go, and how long it waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway import upstream
+from gateway.errors import IntegrationAnswerError, IntegrationUnreachableError
+from gateway.upstream import Upstream
+from tests.gateway.wire.integration import Handler, Reply, ScriptedIntegration, Seen
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedIntegration]:
+    server = ScriptedIntegration()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield server
+    server.disconnected.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Upstream]:
+    client = Upstream()
+    await client.start()
+    yield client
+    await client.stop()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1:1/mcp",
+        "https://[::1]:1/mcp",
+        "https://[::ffff:127.0.0.1]:1/mcp",
+        "https://localhost:1/mcp",
+        "https://2130706433:1/mcp",
+        "https://10.0.0.1/mcp",
+        "https://169.254.169.254/mcp",
+        "http://example.com/mcp",
+        "file:///etc/passwd",
+    ],
+)
+async def test_send_to_a_private_address_or_other_scheme_is_refused(client: Upstream, settings: Any, url: str) -> None:
+    settings.ALLOW_PRIVATE_NETWORKS = False
+    upstream._read_url.cache_clear()
+    with pytest.raises(IntegrationUnreachableError) as failure:
+        await client.send("POST", url, {}, b"{}")
+    assert "127.0.0.1" not in str(failure.value)
+
+
+async def test_send_to_instance_metadata_is_refused_even_where_private_networks_are_allowed(client: Upstream) -> None:
+    with pytest.raises(IntegrationUnreachableError):
+        await client.send("POST", "http://169.254.169.254/mcp", {}, b"{}")
+
+
+async def test_send_to_a_silent_integration_ends_in_time(
+    client: Upstream, scripted: ScriptedIntegration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "_TIMEOUT", aiohttp.ClientTimeout(total=None, sock_connect=1, sock_read=0.2))
+
+    def stay_silent(_seen: Seen, handler: Handler) -> None:
+        handler.server.disconnected.wait(5)
+
+    scripted.script = stay_silent
+    with pytest.raises(IntegrationUnreachableError, match="in time"):
+        await client.send("POST", scripted.url, {}, b"{}")
+
+
+async def test_read_dripping_answer_ends_in_time(
+    client: Upstream, scripted: ScriptedIntegration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "_DOCUMENT_SECONDS", 0.5)
+
+    def drip(_seen: Seen, handler: Handler) -> None:
+        handler.open_stream()
+        while not handler.server.disconnected.wait(0.05):
+            handler.wfile.write(b"x")
+
+    scripted.script = drip
+    answer = await client.send("POST", scripted.url, {}, b"{}")
+    with pytest.raises(IntegrationUnreachableError, match="in time"):
+        await answer.read()
+    answer.close()
+    scripted.disconnected.set()
+
+
+async def test_read_oversized_answer_is_cut_off(
+    client: Upstream, scripted: ScriptedIntegration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "MAX_DOCUMENT_BYTES", 1_000_000)
+    scripted.script = lambda _seen, _handler: Reply(raw=b"x" * 3_000_000)
+    answer = await client.send("POST", scripted.url, {}, b"{}")
+    with pytest.raises(IntegrationAnswerError, match="too large"):
+        await answer.read()
+    answer.close()
