@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
+
+import orjson
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
@@ -22,7 +23,7 @@ def build_headers(*, auth_mode: str, key_header: str, key_template: str, secret:
     if auth_mode == "none":
         return {}
     try:
-        document = json.loads(secret)
+        document = orjson.loads(secret)
         value = str(document["access_token" if auth_mode == "oauth" else "key"])
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"the stored credential is not one of auth mode {auth_mode}") from None

@@ -52,7 +52,11 @@ def explain(policy: Policy, call: Call, decision: Decision) -> dict[str, Any]:
 def _identify(step: Step, call: Call) -> tuple[str, ...]:
     """Return the rules by which a layer allows a call; none stands for its baseline."""
     _, rule = step.judge(call)
-    return () if rule is None else tuple(one.id for one in find_holding(step, call, rule.rule.effect))
+    if rule is None:
+        return ()
+    if sum(len(cell.rules) for cell in step.cells if cell.effect is rule.rule.effect) == 1:
+        return (rule.id,)  # as in most layers: no other could hold, too
+    return tuple(one.id for one in find_holding(step, call, rule.rule.effect))
 
 
 def _explain(policy: Policy, call: Call, decision: Decision, steps: dict[Layer, Step]) -> dict[str, Any]:
