@@ -7,6 +7,7 @@ are children of this process and die with it, also when it is killed; the next s
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import os
 import shutil
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.core.cache import caches
 
 from kontext.embedded.postgres import PostgresOptions, PostgresServer
 from kontext.embedded.valkey import ValkeyServer
@@ -81,11 +84,21 @@ _prepare_session()
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[str]:
-    """The URL of a Valkey of this session, where settings.REDIS_URL already points (or the one that is configured)."""
+    """The URL of a Valkey of this session, where settings.REDIS_URL then points (or the one that is configured)."""
     if url := os.environ.get("REDIS_URL"):
         yield url
         return
-    server = ValkeyServer(Path(os.environ["KONTEXT_DATA_DIR"]))
+    # One for each of pytest-xdist's workers: they empty it between tests, and count failures in it.
+    server = ValkeyServer(Path(os.environ["KONTEXT_DATA_DIR"]) / os.environ.get("PYTEST_XDIST_WORKER", ""))
     server.start(log=subprocess.DEVNULL)
+    before = settings.REDIS_URL
+    _point_to(server.url)
     yield server.url
+    _point_to(before)
     server.stop()
+
+
+def _point_to(url: str) -> None:
+    settings.REDIS_URL = settings.CACHES["default"]["LOCATION"] = url
+    with contextlib.suppress(AttributeError):
+        del caches["default"]

@@ -44,8 +44,9 @@ def sign_in() -> Callable[[User], Client]:
     return signed_in
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser for one file: as long as Playwright runs, asynchronous tests of other files can't."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on PATH: install the package chromium to run the browser tests")
     with sync_playwright() as playwright:
