@@ -19,6 +19,9 @@ up: $(UV) ## Start everything, empty, and print a link that creates the first ad
 test: $(UV) ## Run the whole suite but what takes minutes
 	$(UV) run --quiet pytest -q -n $(PYTEST_WORKERS) --dist loadgroup -m "not slow"
 
+again: $(UV) ## Run what failed in the last run once more, one test at a time
+	$(UV) run --quiet pytest -q --last-failed --last-failed-no-failures none -m "not slow"
+
 nightly: $(UV) ## Run the whole suite with what takes minutes
 	$(UV) run --quiet pytest -q -n $(PYTEST_WORKERS) --dist loadgroup
 

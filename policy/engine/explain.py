@@ -34,7 +34,7 @@ def explain(policy: Policy, call: Call, decision: Decision) -> dict[str, Any]:
     """Return the explanation that Decision.explain describes.
 
     Allowed calls of one shape are explained alike as long as the same rules hold, and a gateway explains every call: so
-    those explanations are kept.
+    those explanations are kept. What comes back is not to be changed.
     """
     steps = {step.layer: step for step in policy.get_plan(call)}
     if decision.effect is not Effect.ALLOW or policy.shadow_index.has_rules:

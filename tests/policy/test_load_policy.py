@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,8 @@ def test_stored_rules_decide_as_the_table_says(cast: Cast, table: Table) -> None
         Baseline.objects.create(organization=cast.acme, layer=layer, effect=effect)
     policy = load_policy(cast.acme.pk)
     for row in table.rows:
-        explanation = policy.decide(world.translate(row)).explain()
+        # Explanations are kept by the engine and belong to it: a copy is changed here.
+        explanation = deepcopy(policy.decide(world.translate(row)).explain())
         assert explanation["effect"] == row.effect, row.name
         for layer in explanation["layers"]:
             for rule in layer["rules"]:
