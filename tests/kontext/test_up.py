@@ -168,7 +168,7 @@ def test_killed_supervisor_takes_its_children_along_and_loses_nothing(up: Up) ->
     log = up.process.log.with_name("up-again.log")
     again = dataclasses.replace(up, process=Process("up", [*UP, "--json"], log, up.environment))
     try:
-        said = again.wait_for(lambda event: event["event"] == "up")
+        said = again.wait_for(lambda event: event["event"] == "up", timeout=180)
         assert (said["public_url"], said["gateway_url"]) == (up.web, up.gateway)
         assert answer(said["setup_url"]) == 200
         pids = [again.pid_of(name) for name in CHILDREN]
