@@ -450,12 +450,13 @@ def test_sweep_renews_what_expires_soon_and_leaves_the_rest(
 def test_one_refresh_that_hangs_does_not_end_the_sweep(
     connect: Connect, server: AuthorizationServer, cast: Cast
 ) -> None:
-    failing, fine = connect(seconds=10), connect(cast.bob, seconds=60)
+    both = connect(seconds=10), connect(cast.bob, seconds=60)
     server.grants.faults.append("500")
     refresh_expiring()
-    failing.refresh_from_db()
-    fine.refresh_from_db()
-    assert (failing.generation, fine.generation) == (1, 2)
+    for connection in both:
+        connection.refresh_from_db()
+    # They are refreshed side by side: which of them meets the fault is not settled.
+    assert sorted(connection.generation for connection in both) == [1, 2]
 
 
 def test_sweep_renews_once_a_day_what_nobody_uses(connect: Connect, server: AuthorizationServer, cast: Cast) -> None:
