@@ -15,6 +15,8 @@ EMPTY_ROOT = hashlib.sha256().digest()
 
 # Answers (level, index) with the root over the 2**level leaves from index * 2**level on: a perfect subtree.
 NodeSource = Callable[[int, int], bytes]
+# Told of each perfect subtree of two leaves or more that appending completes: (level, index, root).
+NodeSink = Callable[[int, int, bytes], None]
 
 
 class ProofError(ValueError):
@@ -40,14 +42,16 @@ class Frontier:
         if len(self.nodes) != self.size.bit_count() or any(len(node) != HASH_BYTES for node in self.nodes):
             raise ValueError(f"a frontier of {self.size} leaves has {self.size.bit_count()} hashes of 32 bytes")
 
-    def append(self, leaves: Iterable[bytes]) -> Frontier:
-        """Return the frontier after these leaf hashes, in order."""
+    def append(self, leaves: Iterable[bytes], completed: NodeSink | None = None) -> Frontier:
+        """Return the frontier after these leaf hashes, in order. `completed` is told of the subtrees they complete."""
         size, nodes = self.size, list(self.nodes)
         for node in leaves:
             merged = node
             # Each trailing 1 of the size is a perfect subtree that the new leaf completes into one twice as large.
-            for _ in range(_trailing_ones(size)):
+            for level in range(1, _trailing_ones(size) + 1):
                 merged = hash_children(nodes.pop(), merged)
+                if completed is not None:
+                    completed(level, size >> level, merged)
             nodes.append(merged)
             size += 1
         return Frontier(size, tuple(nodes))

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from audit.querysets import AuditEventQuerySet
+from audit.querysets import AuditEventQuerySet, TreeQuerySet
 
 
 class Phase(models.TextChoices):
@@ -82,3 +82,80 @@ class AuditEvent(models.Model):
         if self.capability:
             return self.capability if ":" in self.capability else f"{self.integration}:{self.capability}"
         return self.integration or str(self.details.get("name") or self.details.get("sentence") or "")
+
+
+class Tree(models.Model):
+    """The Merkle tree over an organization's events, or over those of the installation itself (no organization).
+
+    `size` and `frontier` (32-byte hashes, as audit.merkle.Frontier has them) are what appending needs; every
+    seal changes them together with the leaves it adds. `origin` is the log's name in checkpoints, and never changes.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization_id = models.UUIDField(null=True, blank=True)
+    origin = models.CharField(max_length=255, unique=True)
+    size = models.BigIntegerField(default=0)
+    frontier = models.BinaryField(default=b"")
+    published_size = models.BigIntegerField(default=0)
+    published_at = models.DateTimeField(null=True, blank=True)
+    delivered_size = models.BigIntegerField(default=0)
+
+    objects = TreeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("organization_id",), nulls_distinct=False, name="audit_tree_one_per_organization"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.origin
+
+
+class Leaf(models.Model):
+    """Where an event stands in its tree, and its hash (audit.leaves says of what). Append-only, like the events."""
+
+    event_id = models.UUIDField(primary_key=True)
+    # Without a constraint, whose check costs as much as the row: who seals has locked the tree, and no tree is deleted.
+    tree = models.ForeignKey(Tree, on_delete=models.PROTECT, db_index=False, db_constraint=False)
+    index = models.BigIntegerField()
+    version = models.SmallIntegerField()
+    hash = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("tree", "index"), name="audit_leaf_once_per_index")]
+
+    def __str__(self) -> str:
+        return f"leaf {self.index}"
+
+
+class Node(models.Model):
+    """The root of a perfect subtree of 256, 65536, … leaves (levels 8, 16, …), so that proofs read few rows."""
+
+    pk = models.CompositePrimaryKey("tree_id", "level", "index")
+    tree = models.ForeignKey(Tree, on_delete=models.PROTECT, db_index=False, db_constraint=False)
+    level = models.SmallIntegerField()
+    index = models.BigIntegerField()
+    hash = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"node {self.index} of level {self.level}"
+
+
+class Checkpoint(models.Model):
+    """The signed head of a tree after a seal: a note as C2SP's tlog-checkpoint says. Append-only."""
+
+    id = models.BigAutoField(primary_key=True)
+    tree = models.ForeignKey(
+        Tree, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="checkpoints"
+    )
+    size = models.BigIntegerField()
+    note = models.TextField()
+    sealed_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("tree", "size"), name="audit_checkpoint_once_per_size")]
+
+    def __str__(self) -> str:
+        return f"checkpoint at {self.size}"

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from audit.types import EventType
 
 if TYPE_CHECKING:
-    from audit.models import AuditEvent  # noqa: F401
+    from audit.models import AuditEvent, Tree  # noqa: F401
 
 _CALLS = (EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED)
 
@@ -66,3 +66,9 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 
     def delete(self) -> tuple[int, dict[str, int]]:
         raise TypeError("audit events are append-only")
+
+
+class TreeQuerySet(models.QuerySet["Tree"]):
+    def for_organization(self, organization_id: UUID | None) -> TreeQuerySet:
+        """None is the installation itself."""
+        return self.filter(organization_id=organization_id)

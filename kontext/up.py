@@ -15,7 +15,15 @@ from kontext.embedded.postgres import PostgresServer
 from kontext.embedded.server import EmbeddedServer
 from kontext.embedded.valkey import ValkeyServer
 from kontext.supervisor.child import Child
-from kontext.supervisor.children import BASE_DIR, MANAGE, embedded_child, gateway_child, web_child, worker_child
+from kontext.supervisor.children import (
+    BASE_DIR,
+    MANAGE,
+    embedded_child,
+    gateway_child,
+    sealer_child,
+    web_child,
+    worker_child,
+)
 from kontext.supervisor.installation import Installation
 from kontext.supervisor.supervisor import StopRequestedError, Supervisor
 
@@ -69,6 +77,7 @@ def _processes(installation: Installation) -> list[Child]:
         web_child(installation, static_root=settings.STATIC_ROOT),
         gateway_child(installation),
         worker_child(installation),
+        sealer_child(installation),
     ]
     return [*peers, *ours]
 

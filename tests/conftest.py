@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 
+_APPEND_ONLY = ("auditevent", "tree", "leaf", "node", "checkpoint")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what shares one running installation in one process of pytest-xdist: starting a second one takes longer."""
@@ -23,8 +25,14 @@ def _emptying_the_log_between_tests() -> Iterator[None]:
 
     def sql_flush(self: DatabaseOperations, *args: Any, **kwargs: Any) -> list[str]:
         statements = flush(self, *args, **kwargs)
-        switch = "ALTER TABLE audit_auditevent {} TRIGGER USER"
-        return [switch.format("DISABLE"), *statements, switch.format("ENABLE")] if statements else []
+        switches = [f"ALTER TABLE audit_{name} {{}} TRIGGER USER" for name in _APPEND_ONLY]
+        if not statements:
+            return []
+        return [
+            *(switch.format("DISABLE") for switch in switches),
+            *statements,
+            *(switch.format("ENABLE") for switch in switches),
+        ]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DatabaseOperations, "sql_flush", sql_flush)

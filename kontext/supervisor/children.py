@@ -77,6 +77,19 @@ def worker_child(installation: Installation) -> Child:
     )
 
 
+def sealer_child(installation: Installation) -> Child:
+    ready_file = installation.data_dir / "sealer.ready"
+    return Child(
+        name="sealer",
+        title="Sealer",
+        argv=(*MANAGE, "seal"),
+        is_ready=_names_a_living_process(ready_file),
+        prepare=lambda: ready_file.unlink(missing_ok=True),
+        env={"KONTEXT_READY_FILE": str(ready_file)},
+        cwd=BASE_DIR,
+    )
+
+
 def _granian(application: str, host: str, port: int, *options: str) -> tuple[str, ...]:
     address = ("--host", host, "--port", str(port))
     upkeep = ("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "8")
@@ -89,7 +102,7 @@ def _reachable(host: str) -> str:
 
 
 def _names_a_living_process(path: Path) -> Callable[[], bool]:
-    """Return a probe of the file in which the worker leaves its process ID once it takes tasks."""
+    """Return a probe of the file in which a process leaves its ID once it does its work."""
 
     def probe() -> bool:
         try:

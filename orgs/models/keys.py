@@ -34,6 +34,32 @@ class SigningKey(models.Model):
         return self.kid
 
 
+class CheckpointKey(models.Model):
+    """An Ed25519 key that signs the checkpoints of every audit tree.
+
+    A retired key goes on signing beside the active one for a while, so that who trusts only it can follow.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    public_key = models.BinaryField(unique=True, editable=False)
+    private_key = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("retired_at",),
+                condition=Q(retired_at=None),
+                nulls_distinct=False,
+                name="orgs_checkpointkey_one_active",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return bytes(self.public_key).hex()[:16]
+
+
 class DataKey(models.Model):
     """An organization's data key, wrapped by the root key. Old versions stay until nothing is sealed with them."""
 

@@ -23,7 +23,7 @@ import pytest
 
 from tests.e2e.processes import ROOT, Process, free_port
 
-CHILDREN = ("postgresql", "valkey", "web", "gateway", "worker")
+CHILDREN = ("postgresql", "valkey", "web", "gateway", "worker", "sealer")
 UP = (sys.executable, "manage.py", "up")
 # One `up` for all tests of this file, in one process of pytest-xdist.
 pytestmark = pytest.mark.xdist_group("up")

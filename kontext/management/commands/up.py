@@ -24,8 +24,8 @@ class Command(BaseCommand):
     """Exit codes: 0 stopped on request, 1 something would not start, 3 already running here, 4 a port is taken."""
 
     help = (
-        "Start everything: PostgreSQL and Valkey (unless DATABASE_URL and REDIS_URL name others), web, gateway and "
-        "worker. What dies is started again; Ctrl-C stops all of it."
+        "Start everything: PostgreSQL and Valkey (unless DATABASE_URL and REDIS_URL name others), web, gateway, "
+        "worker and sealer. What dies is started again; Ctrl-C stops all of it."
     )
     requires_system_checks = []
 

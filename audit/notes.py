@@ -1,0 +1,144 @@
+"""Signed notes and checkpoints as C2SP specifies them: pure Python and `cryptography`, to be shipped with a verifier.
+
+c2sp.org/signed-note and c2sp.org/tlog-checkpoint. Signatures are Ed25519 (type 0x01); a key's name is the origin of the
+log that it signs for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+ED25519 = 0x01
+_MOST_SIGNATURES = 64
+_SIGNATURE_LINE = re.compile(r"\A— ([^\s+]+) ([A-Za-z0-9+/=]+)\Z")
+_KEY = re.compile(r"\A([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)\Z")
+
+
+class NoteError(ValueError):
+    """This is no note, no checkpoint, no key, or nobody known signed it."""
+
+
+@dataclass(frozen=True)
+class VerifierKey:
+    """A public key with the name it signs under, written `name+id+base64` ("vkey")."""
+
+    name: str
+    public: bytes
+
+    @property
+    def id(self) -> bytes:
+        return hashlib.sha256(self.name.encode() + b"\n" + bytes([ED25519]) + self.public).digest()[:4]
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{base64.b64encode(bytes([ED25519]) + self.public).decode()}"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The head of a log: how many leaves it has, and the root over them."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def __str__(self) -> str:
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+
+def parse_key(text: str) -> VerifierKey:
+    found = _KEY.match(text.strip())
+    encoded = _decode(found[3]) if found else b""
+    if found is None or len(encoded) != 33 or encoded[0] != ED25519:
+        raise NoteError("this is no Ed25519 verifier key: it reads <name>+<id>+<base64>")
+    key = VerifierKey(found[1], encoded[1:])
+    if key.id.hex() != found[2]:
+        raise NoteError(f"the key of {key.name} was changed: its id does not belong to it")
+    return key
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """Read the text of a note. Lines after the third are extensions, which nobody here knows."""
+    lines = text.split("\n")
+    if len(lines) < 4 or not lines[0] or not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]):
+        raise NoteError("this is no checkpoint: its lines are the origin, the size and the root")
+    root = _decode(lines[2])
+    if len(root) != hashlib.sha256().digest_size:
+        raise NoteError("this is no checkpoint: its root has not 32 bytes")
+    return Checkpoint(lines[0], int(lines[1]), root)
+
+
+def sign_note(text: str, name: str, keys: Sequence[Ed25519PrivateKey]) -> str:
+    """Return the note: the text, an empty line, and one signature of each key under this name."""
+    lines = []
+    for key in keys:
+        verifier = VerifierKey(name, key.public_key().public_bytes_raw())
+        lines.append(f"— {name} {base64.b64encode(verifier.id + key.sign(text.encode())).decode()}\n")
+    return f"{text}\n{''.join(lines)}"
+
+
+def open_note(note: str, keys: Sequence[VerifierKey]) -> str:
+    """Return the text of a note that one of these keys signed.
+
+    Raises NoteError otherwise. Signatures of other keys are passed over; a bad one of a known key spoils the note.
+    """
+    text, signatures = _split(note)
+    known = {(key.name, key.id): key for key in keys}
+    signers = [
+        (known[name, signature[:4]], signature[4:]) for name, signature in signatures if (name, signature[:4]) in known
+    ]
+    for key, signature in signers:
+        try:
+            Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
+        except InvalidSignature:
+            raise NoteError(f"the signature of {key.name} does not fit this note") from None
+    if not signers:
+        raise NoteError("none of the keys that are trusted signed this note")
+    return text
+
+
+def open_checkpoint(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
+    return parse_checkpoint(open_note(note, keys))
+
+
+def read_notes(text: str) -> Iterator[str]:
+    """Yield the notes of a file to which notes were appended. A last one that is torn, by a crash, is left out."""
+    lines: list[str] = []
+    for line in text.splitlines(keepends=True):
+        is_signature = line.startswith("— ")
+        if lines and lines[-1].startswith("— ") and not is_signature:
+            yield "".join(lines)
+            lines = []
+        lines.append(line)
+    if lines and lines[-1].startswith("— ") and lines[-1].endswith("\n"):
+        yield "".join(lines)
+
+
+def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    body, separator, tail = note.rpartition("\n\n")
+    lines = tail.removesuffix("\n").split("\n")
+    if not separator or not tail.endswith("\n") or len(lines) > _MOST_SIGNATURES:
+        raise NoteError("this is no signed note: after its text come an empty line and signatures")
+    return f"{body}\n", [_read_signature(line) for line in lines]
+
+
+def _read_signature(line: str) -> tuple[str, bytes]:
+    found = _SIGNATURE_LINE.match(line)
+    signature = _decode(found[2]) if found else b""
+    if found is None or len(signature) < 5:
+        raise NoteError("this is no signed note: a signature line reads — <name> <base64>")
+    return found[1], signature
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
