@@ -21,7 +21,7 @@ _ERRORS = {
     "401": ("AuthorizationRequired", "No valid access token for this API."),
     "403": ("Forbidden", "The token's scope, or your role in the organization, does not allow this."),
     "404": ("NotFound", "Nothing with this identifier in your organization."),
-    "409": ("Conflict", "What this is about changed at the same moment, or exists already."),
+    "409": ("Conflict", "What this is about changed at the same moment, exists already, or is not sealed yet."),
     "415": ("UnsupportedMediaType", "The body is not application/json."),
     "429": ("RateLimited", "Too many requests: wait as long as `Retry-After` says."),
     "500": ("ServerError", "A fault of Kontext's: report `requestId`."),
@@ -141,7 +141,7 @@ def _choose_errors(path: str, method: str) -> list[str]:
         chosen.append("404")
     if writes and path.endswith(_REACHING_OUT):
         chosen.append("502")
-    if writes:
+    if writes or path.endswith("/inclusion-proof"):
         chosen.append("409")
     if method in ("post", "put", "patch"):
         chosen.append("415")

@@ -1,7 +1,7 @@
 from django.urls import path
 
 from orgs.api import schema
-from orgs.api.views import applications, events, people, sessions, traces
+from orgs.api.views import applications, events, people, sessions, traces, trees
 
 app_name = "management"
 
@@ -21,6 +21,9 @@ urlpatterns = [
     path("groups", people.GroupsView.as_view(), name="groups"),
     path("audit-events", events.EventsView.as_view(), name="audit-events"),
     path("audit-events/<uuid:event_id>", events.EventDetailView.as_view(), name="audit-event"),
+    path("audit-events/<uuid:event_id>/inclusion-proof", trees.InclusionProofView.as_view(), name="inclusion-proof"),
+    path("audit-tree", trees.AuditTreeView.as_view(), name="audit-tree"),
+    path("audit-tree/consistency-proof", trees.ConsistencyProofView.as_view(), name="consistency-proof"),
     path("mcp-events", events.McpEventsView.as_view(), name="mcp-events"),
     path("traces", traces.TracesView.as_view(), name="traces"),
     path("traces/stats", traces.TraceStatsView.as_view(), name="trace-stats"),
