@@ -141,6 +141,7 @@ OAUTH2_PROVIDER = {
     "SCOPES": {
         "mcp:invoke": "Use integrations for you, within the rules",
         "management:all": "Manage your organization in Kontext, as far as you may yourself",
+        "access:evaluate": "Ask what the rules would decide, as far as you may ask yourself",
         "openid": "Know who you are",
         "email": "See your e-mail address",
         "profile": "See your name",

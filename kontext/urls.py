@@ -16,6 +16,7 @@ urlpatterns = [
     path("api/v1/", include("orgs.api.urls")),
     path("api/v1/", include("connections.api.urls")),
     path("api/v1/", include("policy.api.urls")),
+    path("", include("policy.authzen.urls")),
     path("", include("kontext.portal.urls")),
     path("", include("policy.urls")),
     path("", include("orgs.urls")),

@@ -45,7 +45,7 @@ class RequestIdMiddleware:
             response = self.get_response(request)
         finally:
             _current.reset(token)
-        response["X-Request-ID"] = info.request_id
+        response.headers.setdefault("X-Request-ID", info.request_id)
         return response
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,11 @@ _COLUMNS = (
     *("user__name", "user__email", "user__username", "group__name", "application__name"),
     *("integration__name", "integration__slug"),
 )
+
+# Compiled policies of the organizations that asked last, the latest at the end.
+_kept: dict[UUID, engine.Policy] = {}
+_MOST_KEPT = 20
+_lock = threading.Lock()
 
 
 def load_policy(organization_id: UUID, *, draft: engine.Rule | None = None) -> engine.Policy:
@@ -38,6 +44,23 @@ def load_policy(organization_id: UUID, *, draft: engine.Rule | None = None) -> e
         names=_load_names(organization_id),
         describe=lambda rule: describe(wordings[rule.id]),
     )
+
+
+def load_current_policy(organization_id: UUID) -> engine.Policy:
+    """Return the same as load_policy, compiled anew only when something has changed since the last time.
+
+    Not for transactions that will be rolled back: the version that they reach will be reached once more, by others.
+    """
+    version = SnapshotVersion.objects.filter(pk=organization_id).values_list("version", flat=True).first()
+    kept = _kept.get(organization_id)
+    if kept is None or kept.version != version:
+        kept = load_policy(organization_id)
+    with _lock:
+        _kept.pop(organization_id, None)
+        _kept[organization_id] = kept
+        if len(_kept) > _MOST_KEPT:
+            del _kept[next(iter(_kept))]
+    return kept
 
 
 def load_engine_rules(organization_id: UUID) -> tuple[list[engine.Rule], dict[engine.Layer, engine.Effect]]:

@@ -17,6 +17,7 @@ from orgs.models import Application, Organization, User
 
 MANAGEMENT_SCOPE = "management:all"
 INVOKE_SCOPE = "mcp:invoke"
+DECISION_SCOPE = "access:evaluate"
 IDENTITY_SCOPES = frozenset({"openid", "email", "profile", "offline_access"})
 
 
@@ -64,6 +65,10 @@ def get_management_resource() -> str:
     return f"{settings.PUBLIC_URL}/api/v1"
 
 
+def get_decision_resource() -> str:
+    return f"{settings.PUBLIC_URL}/access/v1"
+
+
 def get_userinfo_resource() -> str:
     return f"{settings.PUBLIC_URL}/oauth2/userinfo"
 
@@ -73,6 +78,8 @@ def get_default_resource(scopes: Iterable[str]) -> str | None:
     wanted = set(scopes) - IDENTITY_SCOPES
     if wanted == {MANAGEMENT_SCOPE}:
         return get_management_resource()
+    if wanted == {DECISION_SCOPE}:
+        return get_decision_resource()
     return None if wanted else get_userinfo_resource()
 
 
@@ -89,6 +96,8 @@ def _find_own_resource(
 ) -> Resource | None:
     if url == get_management_resource():
         return Resource(url, "Kontext management API", frozenset({MANAGEMENT_SCOPE}))
+    if url == get_decision_resource():
+        return Resource(url, "Kontext decisions", frozenset({DECISION_SCOPE}))
     if url == get_userinfo_resource():
         return Resource(url, "Your profile", frozenset())
     return None

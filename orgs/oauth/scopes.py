@@ -9,11 +9,11 @@ from django.conf import settings
 from oauth2_provider.scopes import SettingsScopes
 
 from orgs.models import Application
-from orgs.oauth.resources import MANAGEMENT_SCOPE
+from orgs.oauth.resources import DECISION_SCOPE, INVOKE_SCOPE, MANAGEMENT_SCOPE
 
 
 class Scopes(SettingsScopes):
-    """An application that registered itself can't manage, and neither can one without a person behind it."""
+    """An application that registered itself can't manage or ask for decisions; one without a person can't manage."""
 
     def get_available_scopes(
         self, application: Application | None = None, request: Any = None, *args: Any, **kwargs: Any
@@ -21,10 +21,11 @@ class Scopes(SettingsScopes):
         scopes: list[str] = super().get_available_scopes(application, request, *args, **kwargs)
         if application is None:
             return scopes
+        is_registered = application.registration_source == Application.RegistrationSource.MANUAL
         if getattr(request, "grant_type", None) == "client_credentials":
-            return ["mcp:invoke"]
-        if application.registration_source != Application.RegistrationSource.MANUAL:
-            return [scope for scope in scopes if scope != MANAGEMENT_SCOPE]
+            return [INVOKE_SCOPE, *([DECISION_SCOPE] if is_registered else [])]
+        if not is_registered:
+            return [scope for scope in scopes if scope not in (MANAGEMENT_SCOPE, DECISION_SCOPE)]
         return scopes
 
 

@@ -189,7 +189,7 @@ def _make_lookup(path: tuple[str, ...], rules: Sequence[CompiledRule], effect: E
     """
     by_text: dict[str, list[CompiledRule]] = defaultdict(list)
     for rule in rules:
-        for text in dict.fromkeys(_get_texts(find_required_text(rule.condition))):
+        for text in dict.fromkeys(get_texts(find_required_text(rule.condition))):
             by_text[text].append(rule)
     found = dict(by_text)
     otherwise = () if effect is Effect.ALLOW else rules
@@ -208,14 +208,14 @@ def _make_lookup(path: tuple[str, ...], rules: Sequence[CompiledRule], effect: E
 def find_required_text(condition: Condition | None) -> ArgumentTest | None:
     """Return a test for certain texts without which the condition fails or errs."""
     match condition:
-        case ArgumentTest(operator="equals" | "in") if not condition.ignore_case and _get_texts(condition):
+        case ArgumentTest(operator="equals" | "in") if not condition.ignore_case and get_texts(condition):
             return condition
         case AllOf():
             return next((test for test in map(find_required_text, condition.parts) if test is not None), None)
     return None
 
 
-def _get_texts(test: ArgumentTest | None) -> list[str]:
+def get_texts(test: ArgumentTest | None) -> list[str]:
     if test is None:
         return []
     values = test.value if isinstance(test.value, tuple) else (test.value,)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from policy.engine.conditions import ArgumentTest, iterate_tests
 from policy.engine.explain import explain
-from policy.engine.index import Cell, Find, Index
+from policy.engine.index import Cell, Find, Index, get_texts
 from policy.engine.rules import CompiledRule
 from policy.engine.types import Call, Effect, Layer, Rule
 
@@ -147,6 +148,13 @@ class Policy:
         False only if there are none, which is what a list of tools leaves out. `call.arguments` is not looked at.
         """
         return all(_could_agree(step, call) for step in self.get_plan(call))
+
+    def list_compared_texts(self, call: Call, path: tuple[str, ...]) -> list[str]:
+        """Return the texts with which rules about calls of this shape compare the argument at `path`, in order."""
+        rules = [rule for step in self.get_plan(call) for cell in step.cells for rule in cell.rules]
+        tests = (test for rule in rules if rule.condition is not None for test in iterate_tests(rule.condition))
+        about = (test for test in tests if isinstance(test, ArgumentTest) and test.path == path)
+        return sorted({text for test in about if test.operator in ("equals", "in") for text in get_texts(test)})
 
     def get_plan(self, call: Call) -> list[Step]:
         """Return the steps for calls of this shape, remembered from the last one."""

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from audit.models import AuditEvent
 from orgs.models import Application, IssuedToken
+from orgs.oauth.resources import get_decision_resource
 from orgs.oauth.tokens import get_checksum
 from tests.factories import Cast, allow_integration, make_application
 from tests.orgs.oauth.conftest import GITHUB, OAuth, get_basic, get_claims
@@ -132,3 +133,23 @@ def test_secret_is_hashed_at_rest(robot: Application) -> None:
     robot.refresh_from_db()
     assert SECRET not in robot.client_secret
     assert robot.client_secret.startswith("kontext_secret$")
+
+
+def test_issue_for_decisions_needs_no_resource_and_is_for_them_alone(oauth: OAuth, robot: Application) -> None:
+    status, answer = oauth.post_token(
+        grant_type="client_credentials", scope="access:evaluate", headers=get_basic(robot, SECRET)
+    )
+    assert (status, answer["scope"]) == (200, "access:evaluate")
+    assert get_claims(answer["access_token"])[1]["aud"] == get_decision_resource()
+    status, answer = oauth.post_token(
+        grant_type="client_credentials", scope="access:evaluate", resource=GITHUB, headers=get_basic(robot, SECRET)
+    )
+    assert (status, answer["error"]) == (400, "invalid_target")
+
+
+def test_issue_for_decisions_to_self_registered_application_is_refused(oauth: OAuth, robot: Application) -> None:
+    Application.objects.filter(pk=robot.pk).update(registration_source="dcr")
+    status, answer = oauth.post_token(
+        grant_type="client_credentials", scope="access:evaluate", headers=get_basic(robot, SECRET)
+    )
+    assert (status, answer["error"]) == (400, "invalid_scope")
