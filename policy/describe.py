@@ -10,7 +10,9 @@ from policy.engine.conditions import Condition, ConditionError, Unless, parse_co
 from policy.engine.words import describe_condition
 from policy.models import Rule
 
-_PURPOSES = {"read": " to read", "write": " to write", "destructive": " to destroy"}
+# What rules about a class let applications do: as after “may”, and as after a subject.
+_VERBS = {"": ("use", "uses"), "read": ("read in", "reads in"), "write": ("write in", "writes in")}
+_CLASSES = {"read": "reads", "write": "writes", "destructive": "destroys"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,34 +59,42 @@ def describe_rule(rule: Rule) -> str:
 
 def describe(rule: Wording) -> str:
     speak = _speak_for_person if rule.layer == "user" else _speak_about
-    sentence = speak(rule, f"{_name_target(rule)}{_PURPOSES.get(rule.klass, '')}")
-    return f"{sentence}{_describe_conditions(rule.conditions)}{_describe_validity(rule)}{_describe_mode(rule)}"
+    return f"{speak(rule)}{_describe_conditions(rule.conditions)}{_describe_validity(rule)}{_describe_mode(rule)}"
 
 
-def _speak_for_person(rule: Wording, target: str) -> str:
+def _speak_for_person(rule: Wording) -> str:
     person = rule.user or f"Every member of {rule.group}"
     if rule.effect == "ask":
-        return f"{person} is asked before {rule.application or 'any application'} uses {target}"
+        return f"{person} is asked before {rule.application or 'any application'} {_act(rule)[1]}"
     if rule.effect == "allow":
-        return f"{person} lets {rule.application or 'every application'} use {target}"
+        return f"{person} lets {rule.application or 'every application'} {_act(rule)[0]}"
     if rule.application:
-        return f"{person} does not let {rule.application} use {target}"
-    return f"{person} lets no application use {target}"
+        return f"{person} does not let {rule.application} {_act(rule)[0]}"
+    return f"{person} lets no application {_act(rule)[0]}"
 
 
-def _speak_about(rule: Wording, target: str) -> str:
+def _speak_about(rule: Wording) -> str:
     subject = rule.user or rule.group or rule.application
+    act = _act(rule)[0]
     if rule.effect == "allow":
-        return f"{subject or 'Everyone'} may use {target}"
+        return f"{subject or 'Everyone'} may {act}"
     if rule.effect == "ask":
-        return f"{subject or 'Everyone'} may use {target} after approval"
-    return f"{subject} may not use {target}" if subject else f"Nobody may use {target}"
+        return f"{subject or 'Everyone'} needs approval to {act}"
+    return f"{subject} may not {act}" if subject else f"Nobody may {act}"
 
 
-def _name_target(rule: Wording) -> str:
+def _act(rule: Wording) -> tuple[str, str]:
+    """Return what the rule is about doing, as after “may” and as after a subject: (“use GitHub”, “uses GitHub”)."""
+    place = rule.integration or ("every integration" if rule.effect == "allow" else "any integration")
     if rule.capability:
-        return f"{rule.integration_slug or '*'}:{rule.capability}"
-    return rule.integration or "every integration"
+        named = f"{rule.integration_slug}:{rule.capability}" if rule.integration else f"{rule.capability} in {place}"
+        kind = f" (only what {_CLASSES[rule.klass]})" if rule.klass else ""
+        return f"use {named}{kind}", f"uses {named}{kind}"
+    if rule.klass == "destructive":
+        what = "things" if rule.effect == "allow" else "anything"
+        return f"destroy {what} in {place}", f"destroys {what} in {place}"
+    base, third = _VERBS[rule.klass]
+    return f"{base} {place}", f"{third} {place}"
 
 
 def _describe_conditions(conditions: Any) -> str:

@@ -39,7 +39,7 @@ def describe_condition(condition: Condition) -> str:
         case AnyOf():
             return _join_parts(condition.parts, "or", AllOf)
         case Unless():
-            return f"not ({describe_condition(condition.part)})"
+            return _describe_negated(condition.part)
 
 
 def join_words(words: Iterable[str], conjunction: str) -> str:
@@ -59,9 +59,37 @@ def _join_parts(parts: tuple[Condition, ...], conjunction: str, bracketed: type)
     return f" {conjunction} ".join(described)
 
 
-def _describe_argument_test(test: ArgumentTest) -> str:
+def _describe_negated(condition: Condition) -> str:
+    match condition:
+        case ArgumentTest():
+            return _describe_argument_test(condition, is_negated=True)
+        case NetworkTest():
+            return f"the call does not come from {join_words(map(str, condition.networks), 'or')}"
+        case TimeTest():
+            return _describe_time(condition, "is not")
+        case AutonomousTest():
+            return describe_condition(AutonomousTest(not condition.value))
+        case AllOf():
+            return f"not all of this holds: ({describe_condition(condition)})"
+        case AnyOf():
+            return f"none of this holds: ({describe_condition(condition)})"
+        case Unless():
+            return describe_condition(condition.part)
+
+
+def _describe_argument_test(test: ArgumentTest, *, is_negated: bool = False) -> str:
     words = WORDS[test.operator](test.value)
+    if is_negated:
+        words = _negate(words)
     return f"{test.name} {words}{' (in any case)' if test.ignore_case else ''}"
+
+
+def _negate(words: str) -> str:
+    """Negate what WORDS returned: “is 3” to “is not 3”, “starts with a” to “does not start with a”."""
+    if words.startswith(_ONLY):
+        return f"has something other than {words.removeprefix(_ONLY)}"
+    verb, _, rest = words.partition(" ")
+    return f"{_NEGATED[verb]} {rest}"
 
 
 def _describe_value(value: Any) -> str:
@@ -74,15 +102,18 @@ def _list(values: Iterable[Any], conjunction: str) -> str:
     return join_words(map(_describe_value, values), conjunction)
 
 
-def _describe_time(test: TimeTest) -> str:
-    hours = f"{_describe_minutes(test.start)} to {_describe_minutes(test.end)}"
-    return f"it is {_describe_days(test.days)}, {hours} ({test.zone})"
+def _describe_time(test: TimeTest, verb: str = "is") -> str:
+    is_whole_day = (test.start, test.end) == (0, 24 * 60)
+    hours = "" if is_whole_day else f"{_describe_minutes(test.start)} to {_describe_minutes(test.end)}"
+    days = "any day" if is_whole_day and len(test.days) == len(DAYS) else _describe_days(test.days)
+    return f"it {verb} {', '.join(filter(None, (days, hours)))} ({test.zone})"
 
 
 def _describe_days(days: frozenset[int]) -> str:
+    """Return the days in words; nothing where it is any of them."""
     ordered = sorted(days)
     if len(ordered) == len(DAYS):
-        return "any day"
+        return ""
     if len(ordered) > 2 and ordered[-1] - ordered[0] == len(ordered) - 1:
         return f"{_DAY_NAMES[ordered[0]]} to {_DAY_NAMES[ordered[-1]]}"
     return join_words((_DAY_NAMES[day] for day in ordered), "or")
@@ -91,6 +122,16 @@ def _describe_days(days: frozenset[int]) -> str:
 def _describe_minutes(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
+
+_ONLY = "has nothing but "
+_NEGATED = {
+    "is": "is not",
+    "has": "does not have",
+    "matches": "does not match",
+    "starts": "does not start",
+    "ends": "does not end",
+    "contains": "does not contain",
+}
 
 WORDS: Mapping[str, Callable[[Any], str]] = {
     "equals": lambda value: f"is {_describe_value(value)}",
@@ -106,6 +147,6 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "length_at_most": lambda value: f"is at most {value} long",
     "length_at_least": lambda value: f"is at least {value} long",
     "any_in": lambda values: f"has {_list(values, 'or')}",
-    "all_in": lambda values: f"has nothing but {_list(values, 'and')}",
+    "all_in": lambda values: f"{_ONLY}{_list(values, 'and')}",
     "exists": lambda value: "is given",
 }

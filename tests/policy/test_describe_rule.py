@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from policy.describe import Wording, describe, describe_rule
 from tests.factories import Cast, make_rule
+from tests.policy.strategies import conditions
 
 CREATE = {"integration": "GitHub", "integration_slug": "github", "capability": "create_issue"}
 REPO = {"argument": "repo", "operator": "equals", "value": "acme/frontend"}
@@ -16,8 +20,31 @@ BOT = {"layer": "application", "application": "PR-Bot", "effect": "allow"}
 
 SENTENCES: dict[str, dict[str, Any]] = {
     "Everyone may use every integration": {"layer": "org", "effect": "allow"},
-    "Nobody may use *:delete_*": {"layer": "org", "effect": "deny", "capability": "delete_*"},
-    "Everyone may use GitHub to write after approval": {
+    "Nobody may use delete_* in any integration": {"layer": "org", "effect": "deny", "capability": "delete_*"},
+    "PR-Bot may not use any integration": {"layer": "application", "effect": "deny", "application": "PR-Bot"},
+    "PR-Bot may use github:create_* (only what writes)": {
+        **BOT,
+        "integration": "GitHub",
+        "integration_slug": "github",
+        "capability": "create_*",
+        "klass": "write",
+    },
+    "Alice lets PR-Bot read in every integration": {
+        "layer": "user",
+        "effect": "allow",
+        "user": "Alice",
+        "application": "PR-Bot",
+        "klass": "read",
+    },
+    "Alice lets PR-Bot destroy things in GitHub": {
+        "layer": "user",
+        "effect": "allow",
+        "user": "Alice",
+        "application": "PR-Bot",
+        "klass": "destructive",
+        "integration": "GitHub",
+    },
+    "Everyone needs approval to write in GitHub": {
         "layer": "org",
         "effect": "ask",
         "klass": "write",
@@ -47,7 +74,7 @@ SENTENCES: dict[str, dict[str, Any]] = {
         "application": "PR-Bot",
         **CREATE,
     },
-    "Every member of Sales is asked before any application uses GitHub to destroy": {
+    "Every member of Sales is asked before any application destroys anything in GitHub": {
         "layer": "user",
         "effect": "ask",
         "group": "Sales",
@@ -60,7 +87,7 @@ SENTENCES: dict[str, dict[str, Any]] = {
         "integration": "GitHub",
         "conditions": {"unless": REPO},
     },
-    "PR-Bot may use GitHub where labels has bug or docs and (count is at most 3 or not (draft is true))": {
+    "PR-Bot may use GitHub where labels has bug or docs and (count is at most 3 or draft is not true)": {
         **BOT,
         "integration": "GitHub",
         "conditions": {
@@ -84,6 +111,33 @@ SENTENCES: dict[str, dict[str, Any]] = {
             "from": "09:00",
             "until": "17:00",
             "days": ["fri", "mon", "tue", "wed", "thu"],
+        },
+    },
+    "PR-Bot may use GitHub where it is 09:00 to 17:00 (UTC) and it is not Saturday or Sunday (UTC)": {
+        **BOT,
+        "integration": "GitHub",
+        "conditions": {
+            "all": [
+                {"context": "time", "zone": "UTC", "from": "09:00", "until": "17:00"},
+                {"unless": {"context": "time", "zone": "UTC", "days": ["sat", "sun"]}},
+            ]
+        },
+    },
+    "PR-Bot may use GitHub where labels has something other than bug and none of this holds: (a is 1 or b is given)": {
+        **BOT,
+        "integration": "GitHub",
+        "conditions": {
+            "all": [
+                {"unless": {"argument": "labels", "operator": "all_in", "value": ["bug"]}},
+                {
+                    "unless": {
+                        "any": [
+                            {"argument": "a", "operator": "equals", "value": 1},
+                            {"argument": "b", "operator": "exists"},
+                        ]
+                    }
+                },
+            ]
         },
     },
     "PR-Bot may use GitHub where no user is behind the call and the call comes from 10.0.0.0/8": {
@@ -113,6 +167,69 @@ SENTENCES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_describe_as_people_say_it(sentence: str) -> None:
     assert describe(Wording(**SENTENCES[sentence])) == sentence
+
+
+# What a sentence may look like. Names stand for themselves, so that nothing but the frame is left to chance.
+_PLACE = r"(GitHub|every integration|any integration)"
+_BASE = rf"(use {_PLACE}|read in {_PLACE}|write in {_PLACE}|destroy (things|anything) in {_PLACE}|use {{named}})"
+_THIRD = rf"(uses {_PLACE}|reads in {_PLACE}|writes in {_PLACE}|destroys anything in {_PLACE}|uses {{named}})"
+_NAMED = rf"(github:create_\*|create_\* in {_PLACE})( \(only what (reads|writes|destroys)\))?"
+_SUBJECT = r"(Alice|Sales|PR-Bot)"
+_PERSON = r"(Alice|Every member of Sales)"
+_FORMS = (
+    rf"({_SUBJECT}|Everyone) may {_BASE}",
+    rf"({_SUBJECT} may not|Nobody may) {_BASE}",
+    rf"({_SUBJECT}|Everyone) needs approval to {_BASE}",
+    rf"{_PERSON} lets (PR-Bot|every application|no application) {_BASE}",
+    rf"{_PERSON} does not let PR-Bot {_BASE}",
+    rf"{_PERSON} is asked before (PR-Bot|any application) {_THIRD}",
+)
+_REST = (
+    r"(( where | unless )[^ ].*?[^ ])?(, from [-0-9: ]+ UTC)?(, until [-0-9: ]+ UTC)?"
+    r"( \((switched off|recorded, not applied)\))?"
+)
+_SENTENCE = re.compile(f"({'|'.join(_FORMS)}){_REST}".replace("{named}", _NAMED))
+
+_MOMENTS = st.sampled_from([None, dt.datetime(2026, 12, 1, 8, 30, tzinfo=dt.UTC)])
+
+
+@st.composite
+def wordings(draw: st.DrawFn) -> Wording:
+    layer = draw(st.sampled_from(["org", "user", "application"]))
+    subject = {
+        "org": [{}, {"user": "Alice"}, {"group": "Sales"}, {"application": "PR-Bot"}],
+        "user": [
+            {"user": "Alice"},
+            {"group": "Sales"},
+            {"user": "Alice", "application": "PR-Bot"},
+            {"group": "Sales", "application": "PR-Bot"},
+        ],
+        "application": [{"application": "PR-Bot"}],
+    }
+    where = [{}, {"integration": "GitHub", "integration_slug": "github"}]
+    return Wording(
+        layer=layer,
+        effect=draw(st.sampled_from(["allow", "deny", "ask"])),
+        capability=draw(st.sampled_from(["", "create_*"])),
+        klass=draw(st.sampled_from(["", "read", "write", "destructive"])),
+        conditions=draw(st.none() | conditions),
+        valid_from=draw(_MOMENTS),
+        valid_until=draw(_MOMENTS),
+        is_shadow=draw(st.booleans()),
+        is_enabled=draw(st.booleans()),
+        **draw(st.sampled_from(subject[layer])),
+        **draw(st.sampled_from(where)),
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(wordings())
+def test_describe_any_shape_is_a_sentence(wording: Wording) -> None:
+    # What conditions compare with may hold line breaks: those are the rule's own.
+    sentence = describe(wording).replace("\n", "¶")
+    assert _SENTENCE.fullmatch(sentence), sentence
+    assert "every integration" not in sentence or wording.effect == "allow"
+    assert not re.search(r"\b(not|unless) not\b|not \(|  ", sentence), sentence
 
 
 def test_describe_stored_rule_names_what_it_refers_to(cast: Cast) -> None:

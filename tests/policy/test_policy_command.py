@@ -95,7 +95,7 @@ def test_import_creates_changes_and_deletes_and_records_each(story: Cast, tmp_pa
         "- Engineering may use Github",
         f"~ PR-Bot may use Github where repo is acme/backend  [conditions: {json.dumps(REPO)} → "
         f"{json.dumps(application['conditions'])}]",
-        "+ Every member of Sales lets no application use every integration to destroy (recorded, not applied)",
+        "+ Every member of Sales lets no application destroy anything in any integration (recorded, not applied)",
         "changed: 4",
     ]
     changed.refresh_from_db()
