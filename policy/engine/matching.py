@@ -188,8 +188,8 @@ def _compile_time_test(condition: TimeTest) -> Test:
 
 def _compile_argument_test(test: ArgumentTest) -> Test:
     if test.ignore_case:
-        folded = CHECKS[test.operator](_fold(test.value))
-        return _apply(lambda value: folded(_fold(value)), test.path)
+        folded = CHECKS[test.operator](fold(test.value))
+        return _apply(lambda value: folded(fold(value)), test.path)
     if test.operator == "equals" and isinstance(test.value, str) and len(test.path) == 1:
         return _compile_equal_text(test.path[0], test.value)
     return _apply(CHECKS[test.operator](test.value), test.path)
@@ -213,7 +213,7 @@ def _compile_equal_text(name: str, text: str) -> Test:
     return test
 
 
-def _fold(value: Any) -> Any:
+def fold(value: Any) -> Any:
     if isinstance(value, str):
         return value.casefold()
     if isinstance(value, list | tuple):
