@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +68,16 @@ def load_engine_rules(organization_id: UUID) -> tuple[list[engine.Rule], dict[en
     """Return an organization's enabled rules, with their sentences, and its baselines as the engine takes them."""
     rows = _load_rows(organization_id)
     return [_make_rule(row, describe(_make_wording(row))) for row in rows], _load_baselines(organization_id)
+
+
+def load_described_rules(
+    organization_id: UUID,
+) -> tuple[list[engine.Rule], dict[engine.Layer, engine.Effect], Callable[[engine.Rule], str]]:
+    """Return the same without sentences, and what makes the sentence of one of them."""
+    rows = _load_rows(organization_id)
+    wordings = {str(row["id"]): _make_wording(row) for row in rows}
+    rules = [_make_rule(row) for row in rows]
+    return rules, _load_baselines(organization_id), lambda rule: describe(wordings[rule.id])
 
 
 def make_draft(rule: Rule) -> engine.Rule:

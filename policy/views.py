@@ -16,6 +16,7 @@ from orgs.access import get_membership, portal_login_required
 from orgs.http import make_actor
 from orgs.models import Membership
 from policy.describe import describe_rule
+from policy.findings import find_warnings
 from policy.forms import RuleForm
 from policy.models import Baseline, Layer, Rule
 from policy.preview import preview_rule
@@ -48,7 +49,7 @@ def add(request: HttpRequest) -> HttpResponse:
     form = RuleForm(request.POST, membership=membership)
     if form.is_valid():
         try:
-            create_rule(
+            rule = create_rule(
                 organization=membership.organization,
                 layer=Layer.USER,
                 user=membership.user,
@@ -59,7 +60,7 @@ def add(request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_problems(error)
         else:
-            return _finish(request, "Saved. It holds from the next call on.")
+            return _finish_saved(request, rule)
     return _show_form(request, form)
 
 
@@ -75,13 +76,15 @@ def change(request: HttpRequest, rule_id: UUID) -> HttpResponse:
     form = RuleForm(request.POST, membership=membership, rule=rule)
     if form.is_valid():
         try:
-            update_rule(rule=rule, author=membership.user, actor=make_actor(user=request.user), **form.get_facts())
+            saved = update_rule(
+                rule=rule, author=membership.user, actor=make_actor(user=request.user), **form.get_facts()
+            )
         except ValidationError as error:
             form.add_problems(error)
         except Rule.DoesNotExist:
             raise Http404("somebody deleted the rule meanwhile") from None
         else:
-            return _finish(request, "Saved. It holds from the next call on.")
+            return _finish_saved(request, saved)
     return _show_form(request, form)
 
 
@@ -140,11 +143,18 @@ def _preview(membership: Membership, form: RuleForm) -> dict[str, Any]:
             arguments=probe.make_example(),
         ),
         "draft": describe_rule(draft),
+        "warnings": find_warnings(draft),
     }
 
 
 def _as_data(initial: Any) -> dict[str, str]:
     return {name: str(value) for name, value in initial.items() if value is not None}
+
+
+def _finish_saved(request: HttpRequest, rule: Rule) -> HttpResponse:
+    for warning in find_warnings(rule):
+        messages.warning(request, f"“{describe_rule(rule)}”: {warning.sentence}")
+    return _finish(request, "Saved. It holds from the next call on.")
 
 
 def _finish(request: HttpRequest, message: str) -> HttpResponse:

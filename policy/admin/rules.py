@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.enums import ActionVariant
@@ -21,6 +21,7 @@ from policy.admin.rule_form import EXAMPLE, RuleForm
 from policy.admin.simulation import show_simulation
 from policy.describe import describe_rule
 from policy.errors import NotAllowedToAuthorError
+from policy.findings import find_warnings
 from policy.models import Rule
 from policy.services.create_rule import create_rule
 from policy.services.delete_rule import delete_rule
@@ -51,7 +52,7 @@ class RuleAdmin(OrganizationModelAdmin):
     autocomplete_fields = ("user", "group", "application", "integration")
     list_before_template = "admin/kontext/rules_intro.html"
     fieldsets = (
-        (None, {"fields": ("sentence_shown", "organization", "layer", "effect")}),
+        (None, {"fields": ("sentence_shown", "findings_shown", "organization", "layer", "effect")}),
         ("Who", {"fields": ("user", "group", "application"), "description": "Whom the rule is about."}),
         ("What", {"fields": ("integration", "capability", "klass")}),
         (
@@ -68,7 +69,7 @@ class RuleAdmin(OrganizationModelAdmin):
         ("How", {"fields": ("reason", "valid_from", "valid_until", "mode", "is_enabled")}),
         ("Details", {"fields": ("created_by", "created_at", "updated_at", "id"), "classes": ("collapse",)}),
     )
-    readonly_fields = ("sentence_shown", "created_by", "created_at", "updated_at", "id")
+    readonly_fields = ("sentence_shown", "findings_shown", "created_by", "created_at", "updated_at", "id")
     actions_detail = ("switch_off", "switch_on")
 
     def get_urls(self) -> Any:
@@ -109,8 +110,12 @@ class RuleAdmin(OrganizationModelAdmin):
         author: Any = request.user
         actor = make_actor(user=request.user)
         if change:
-            return update_rule(rule=self.get_stored(obj), author=author, actor=actor, **given)
-        return create_rule(organization=obj.organization, author=author, actor=actor, **given)
+            saved = update_rule(rule=self.get_stored(obj), author=author, actor=actor, **given)
+        else:
+            saved = create_rule(organization=obj.organization, author=author, actor=actor, **given)
+        for warning in find_warnings(saved):
+            messages.warning(request, warning.sentence)
+        return saved
 
     def perform_delete(self, request: HttpRequest, obj: Rule) -> None:
         author: Any = request.user
@@ -149,6 +154,12 @@ class RuleAdmin(OrganizationModelAdmin):
     @display(description="rule")
     def sentence_shown(self, obj: Rule) -> SafeString:
         return format_html("<strong>{}.</strong>", describe_rule(obj))
+
+    @display(description="worth knowing")
+    def findings_shown(self, obj: Rule) -> SafeString | str:
+        lines = [(warning.sentence,) for warning in find_warnings(obj)]
+        items = format_html_join("", "<li>{}</li>", lines)
+        return format_html('<ul class="kontext-findings">{}</ul>', items) if lines else "Nothing stands in its way."
 
     @display(description="layer", ordering="layer")
     def layer_shown(self, obj: Rule) -> str:

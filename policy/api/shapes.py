@@ -43,6 +43,18 @@ class RuleSerializer(CamelSerializer):
         return describe_rule(rule)
 
 
+class RuleWarningSerializer(CamelSerializer):
+    code = serializers.CharField(help_text="What was found, as `never_matches` or `outweighed`.")
+    sentence = serializers.CharField(help_text="What it means, and what to do.")
+
+
+class SavedRuleResponse(CamelSerializer):
+    """A rule as it is stored now. Warnings say what its author should know; they refuse nothing."""
+
+    rule = RuleSerializer()
+    warnings = RuleWarningSerializer(many=True)
+
+
 class RuleInput(CamelSerializer):
     """What POST takes, and PATCH, where all of it is optional."""
 

@@ -26,8 +26,10 @@ from policy.api.shapes import (
     RuleInput,
     RuleQuery,
     RuleSerializer,
+    SavedRuleResponse,
     SimulationInput,
 )
+from policy.findings import find_warnings
 from policy.models import Baseline, Layer, Rule
 from policy.querysets import RuleQuerySet
 from policy.services.create_rule import create_rule
@@ -92,35 +94,37 @@ class RulesView(RuleView):
         operation_id="createRule",
         summary="Write a rule",
         request=RuleInput,
-        responses={201: wrapped("rule", RuleSerializer)},
+        responses={201: SavedRuleResponse},
     )
     def post(self, request: Request) -> Response:
         """Holds in the gateway within a second. Your own layer is yours alone to write; the organization's layer and
         groups are administrators' and policy authors'; an application's layer is its owner's, too.
+
+        `warnings` names what its author should know: that it never matches, or that another rule stands in its way.
         """
         given = self.read_rule()
         rule = create_rule(
             organization=self.access.organization, author=self.access.user, actor=self.access.actor, **given
         )
-        return _answer(rule, status=201)
+        return _answer_saved(rule, status=201)
 
 
 class RuleDetailView(RuleView):
     @extend_schema(operation_id="getRule", summary="Get a rule", responses=wrapped("rule", RuleSerializer))
     def get(self, request: Request, rule_id: UUID) -> Response:
-        return _answer(get_row(self.get_rules(), rule_id))
+        return Response({"rule": RuleSerializer(get_row(self.get_rules(), rule_id)).data})
 
     @extend_schema(
         operation_id="updateRule",
         summary="Change a rule",
         request=RuleInput,
-        responses=wrapped("rule", RuleSerializer),
+        responses=SavedRuleResponse,
     )
     def patch(self, request: Request, rule_id: UUID) -> Response:
         """Only what is given changes. Holds in the gateway within a second."""
         rule = get_row(self.get_rules(), rule_id)
         given = self.read_rule(partial=True)
-        return _answer(update_rule(rule=rule, author=self.access.user, actor=self.access.actor, **given))
+        return _answer_saved(update_rule(rule=rule, author=self.access.user, actor=self.access.actor, **given))
 
     @extend_schema(operation_id="deleteRule", summary="Delete a rule", responses={204: None})
     def delete(self, request: Request, rule_id: UUID) -> Response:
@@ -198,5 +202,5 @@ class BaselineDetailView(ManagementView):
         return Response({"baseline": BaselineSerializer({"layer": layer, "effect": effect}).data})
 
 
-def _answer(rule: Rule, *, status: int = 200) -> Response:
-    return Response({"rule": RuleSerializer(rule).data}, status=status)
+def _answer_saved(rule: Rule, *, status: int = 200) -> Response:
+    return Response(SavedRuleResponse({"rule": rule, "warnings": find_warnings(rule)}).data, status=status)

@@ -39,18 +39,18 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.created or self.updated or self.deleted or self.baselines)
 
-    def describe(self) -> Iterator[str]:
-        """Yield a line for each, beginning with +, ~ or -."""
+    def describe(self) -> Iterator[tuple[str, Rule | None]]:
+        """Yield a line for each, beginning with +, ~ or -, and the rule as it is to be, if there is to be one."""
         for layer, (former, effect) in self.baselines.items():
-            yield f"~ baseline of the {layer} layer: {former or 'none'} → {effect or 'none'}"
+            yield f"~ baseline of the {layer} layer: {former or 'none'} → {effect or 'none'}", None
         for rule in self.deleted:
-            yield f"- {describe_rule(rule)}"
+            yield f"- {describe_rule(rule)}", None
         for stored, wanted in self.updated:
             difference = get_difference(get_state(stored), get_state(wanted))
             changed = [f"{name}: {write_value(old)} → {write_value(new)}" for name, (old, new) in difference.items()]
-            yield f"~ {describe_rule(wanted)}  [{', '.join(changed)}]"
+            yield f"~ {describe_rule(wanted)}  [{', '.join(changed)}]", wanted
         for rule in self.created:
-            yield f"+ {describe_rule(rule)}"
+            yield f"+ {describe_rule(rule)}", rule
 
 
 def find_changes(*, organization: Organization, document: Document) -> Changes:

@@ -81,5 +81,7 @@ def test_rule_is_written_with_the_condition_fields_and_reads_as_a_sentence(
     page.get_by_label("Comparison").select_option("starts_with")
     page.get_by_label("Value").fill("acme/")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_role("link", name="Nobody may use delete_* in any integration where repo starts with acme/")).to_be_visible()
+    expect(
+        page.get_by_role("link", name="Nobody may use delete_* in any integration where repo starts with acme/")
+    ).to_be_visible()
     assert Rule.objects.get().created_by_id == cast.carol.pk

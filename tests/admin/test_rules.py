@@ -219,3 +219,12 @@ def test_simulation_knows_nothing_of_other_organizations(cast: Cast, carol: Clie
     assert "Mallory" not in page
     answer = carol.get(SIMULATE, {"application": str(cast.spy_bot.pk)})
     assert "application" in answer.context["form"].errors
+
+
+def test_saving_points_out_what_stands_in_the_way(cast: Cast, carol: Client) -> None:
+    make_rule(cast.acme, "org", "deny", integration=cast.github)
+    words = "“Nobody may use Github” refuses every call that it is about."
+    answer = carol.post(f"{LIST}add/", given(cast), follow=True)
+    assert words in answer.content.decode()
+    rule = Rule.objects.get(layer="application")
+    assert words in carol.get(f"{LIST}{rule.pk}/change/").content.decode()

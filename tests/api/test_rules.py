@@ -350,3 +350,14 @@ def test_simulate_with_bad_input_is_refused(cast: Cast, carol: Api, change: dict
 def test_simulate_with_another_organizations_tool_is_refused(cast: Cast, mallory: Api) -> None:
     call = {"applicationId": str(cast.spy_bot.pk), "userId": None, "toolId": "github:create_issue"}
     assert_error(mallory.post("/rules/simulate", call), 400, "kontext_validation_error", "toolId")
+
+
+def test_create_and_change_warn_and_save_all_the_same(cast: Cast, carol: Api) -> None:
+    Baseline.objects.create(organization=cast.acme, layer="org", effect="allow")
+    answer = carol.post("/rules", app_rule(cast, capability="create_isue", conditions=None))
+    assert answer.status == 201
+    assert [warning["code"] for warning in answer.json["warnings"]] == ["no_such_capability"]
+    assert answer.json["warnings"][0]["sentence"].endswith("Did you mean create_issue?")
+    path = f"/rules/{answer.json['rule']['id']}"
+    assert carol.patch(path, {"capability": "create_issue"}).json["warnings"] == []
+    assert "warnings" not in carol.get(path).json

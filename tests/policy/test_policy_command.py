@@ -95,6 +95,8 @@ def test_import_creates_changes_and_deletes_and_records_each(story: Cast, tmp_pa
         "- Engineering may use Github",
         f"~ PR-Bot may use Github where repo is acme/backend  [conditions: {json.dumps(REPO)} → "
         f"{json.dumps(application['conditions'])}]",
+        "    ! By itself it lets nothing happen: all three layers must allow a call, and in the organization layer no "
+        "rule allows any of this. An administrator could add one.",
         "+ Every member of Sales lets no application destroy anything in any integration (recorded, not applied)",
         "changed: 4",
     ]

@@ -255,3 +255,13 @@ def test_rules_of_others_are_not_found(cast: Cast, alice: Client) -> None:
             assert alice.post(url, filled_in(cast, effect="deny")).status_code == 404
     assert set(Rule.objects.values_list("effect", flat=True)) == {"allow"}
     assert Rule.objects.count() == len(foreign)
+
+
+def test_form_and_saving_point_out_what_stands_in_the_way(cast: Cast, alice: Client) -> None:
+    make_rule(cast.acme, "user", "deny", user=cast.alice, application=cast.pr_bot)
+    words = "“Alice Adams does not let PR-Bot use any integration” refuses every call that it is about"
+    refreshed = alice.post("/rules/add/", filled_in(cast) | {"refresh": "1"}).content.decode()
+    assert words in refreshed
+    saved = alice.post("/rules/add/", filled_in(cast), follow=True).content.decode()
+    assert words in saved
+    assert Rule.objects.filter(effect="allow").exists()

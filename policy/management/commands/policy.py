@@ -20,6 +20,7 @@ from policy.describe import describe_rule
 from policy.documents import read_document, write_document
 from policy.engine.cedar import export_rules
 from policy.errors import DocumentError
+from policy.findings import Examiner
 from policy.history import read_history
 from policy.services.apply_document import Changes, apply_document, find_changes
 from policy.services.restore_rule import restore_rule
@@ -64,7 +65,7 @@ class Command(BaseCommand):
     def _diff(self, organization: Organization, options: dict[str, Any]) -> None:
         document = read_document(organization, _read(options, "file"))
         changes = find_changes(organization=organization, document=document)
-        self._show(changes, options, "different")
+        self._show(changes, Examiner(organization, document=document), options, "different")
         if changes:
             sys.exit(1)
 
@@ -74,7 +75,8 @@ class Command(BaseCommand):
             changes = find_changes(organization=organization, document=document)
         else:
             changes = apply_document(organization=organization, document=document, actor=_ACTOR)
-        self._show(changes, options, "would be changed" if options["dry_run"] else "changed")
+        verb = "would be changed" if options["dry_run"] else "changed"
+        self._show(changes, Examiner(organization, document=document), options, verb)
 
     def _test(self, organization: Organization, options: dict[str, Any]) -> None:
         text = _read(options, "file")
@@ -118,14 +120,19 @@ class Command(BaseCommand):
             raise CommandError(" ".join(error.messages)) from None
         self.stdout.write(f"restored: {describe_rule(rule)}")
 
-    def _show(self, changes: Changes, options: dict[str, Any], verb: str) -> None:
-        lines = list(changes.describe())
+    def _show(self, changes: Changes, examiner: Examiner, options: dict[str, Any], verb: str) -> None:
+        """Print each change, and below it what its author should know."""
+        found = [(line, examiner.examine(rule) if rule is not None else []) for line, rule in changes.describe()]
         if options["json"]:
-            self.stdout.write(json.dumps({"changes": lines}, indent=2, ensure_ascii=False))
+            listed = [{"change": line, **asdict(warning)} for line, some in found for warning in some]
+            document = {"changes": [line for line, _ in found], "warnings": listed}
+            self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
             return
-        for line in lines:
+        for line, warnings in found:
             self.stdout.write(line)
-        self.stdout.write(f"{verb}: {len(lines) or 'nothing'}")
+            for warning in warnings:
+                self.stdout.write(f"    ! {warning.sentence}")
+        self.stdout.write(f"{verb}: {len(found) or 'nothing'}")
 
 
 def _read(options: dict[str, Any], name: str) -> str:
