@@ -236,6 +236,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "confirm-revocations": {"task": "connections.confirm_revocations", "schedule": 60.0, "options": {"expires": 60.0}},
     "discover-pending": {"task": "connections.discover_pending", "schedule": 300.0, "options": {"expires": 300.0}},
     "forget-connect-sessions": {"task": "connections.forget_sessions", "schedule": 3600.0},
+    "expire-approvals": {"task": "policy.expire_approvals", "schedule": 60.0, "options": {"expires": 60.0}},
+    "forget-settled": {"task": "policy.forget_settled", "schedule": 86400.0},
 }
 
 LOGGING = {

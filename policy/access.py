@@ -1,6 +1,8 @@
-"""Who may write which rules."""
+"""Who may write which rules, and so who answers what a layer asks or is asked for."""
 
 from __future__ import annotations
+
+from django.db.models import Q
 
 from orgs.models import Membership, User
 from policy.errors import NotAllowedToAuthorError
@@ -27,3 +29,13 @@ def may_author(user: User, rule: Rule) -> bool:
 def check_may_author(user: User, rule: Rule) -> None:
     if not may_author(user, rule):
         raise NotAllowedToAuthorError("you may not write this rule: ask an administrator, or whoever it is about")
+
+
+def answers_for(user: User, role: str) -> Q:
+    """Return which approvals and requests a member may answer: what a rule of theirs could have said, too.
+
+    It is `may_author` as a query, about rows with `layer` and `application`; whose user layer it is, is not in it.
+    """
+    if role in _AUTHORS or user.is_superuser:
+        return Q(layer__in=("org", "application"))
+    return Q(layer="application", application__owner=user)

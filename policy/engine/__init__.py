@@ -2,6 +2,7 @@
 
 from policy.engine.conditions import ConditionError, parse_conditions
 from policy.engine.policy import Decision, Policy, compile_policy
+from policy.engine.questions import Grant, Grants, Question, Scope, Topic, find_grants
 from policy.engine.types import Call, Effect, Layer, Rule
 
 __all__ = [
@@ -9,9 +10,15 @@ __all__ = [
     "ConditionError",
     "Decision",
     "Effect",
+    "Grant",
+    "Grants",
     "Layer",
     "Policy",
+    "Question",
     "Rule",
+    "Scope",
+    "Topic",
     "compile_policy",
+    "find_grants",
     "parse_conditions",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from policy.engine.conditions import ArgumentTest, iterate_tests
 from policy.engine.explain import explain
 from policy.engine.index import Cell, Find, Index, get_texts
+from policy.engine.questions import Question, find_questions
 from policy.engine.rules import CompiledRule
 from policy.engine.types import Call, Effect, Layer, Rule
 
@@ -45,6 +46,10 @@ class Decision:
         `nearest`), `shadow`, `shadow_effect` and `fix`. A verdict is allow, ask, deny, silent, or absent (no user).
         """
         return explain(self._policy, self._call, self)
+
+    def get_questions(self) -> tuple[Question, ...]:
+        """Return what is asked about the call, layer by layer, where the effect is to ask: all have to be answered."""
+        return find_questions(self._policy, self._call) if self.effect is _ASK else ()
 
 
 Verdict = tuple[Effect | None, CompiledRule | None]

@@ -6,6 +6,7 @@ A new model is filled from its first commit. Where its constraints need more tha
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from typing import Any
 from uuid import uuid4
@@ -34,6 +35,8 @@ EXTRAS: dict[str, Extras] = {
     "connections.Integration": {"status": "active", "slug": MARK, "url": f"https://{MARK}.test/mcp"},
     "connections.Connection": {"status": "active"},
     "connections.Capability": {"status": "active"},
+    "policy.Approval": {"scope": "", "expires_at": timezone.now() + dt.timedelta(days=1)},
+    "policy.RuleRequest": {"expires_at": timezone.now() + dt.timedelta(days=1)},
     "policy.Rule": {"layer": "org", "effect": "allow", "user": None, "group": None, "application": None},
 }
 

@@ -80,6 +80,8 @@ class Rule(models.Model):
                 | Q(valid_from__lt=models.F("valid_until")),
                 name="policy_rule_validity_in_order",
             ),
+            # What references a rule (an approval, a request) can't be another organization's.
+            models.UniqueConstraint(fields=("organization", "id"), name="policy_rule_in_organization"),
         ]
 
     def __str__(self) -> str:
