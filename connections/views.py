@@ -41,6 +41,8 @@ from connections.services.start_authorization import start_authorization
 from orgs.access import get_membership, portal_login_required
 from orgs.http import get_request_id, make_actor
 from orgs.models import User
+from orgs.oauth.consent import Beginning, begin_with, get_beginnings
+from orgs.oauth.resources import Resource
 
 _BROWSER_SECONDS = 20 * 60
 
@@ -171,6 +173,7 @@ def _connect_with_key(request: HttpRequest, session: ConnectSession) -> HttpResp
         except ConnectLinkError as error:
             return _show_problem(request, error, status=410)
         else:
+            _begin(request, session)
             return _finish(request, session, connection)
     return _show_connect(request, session, form=form)
 
@@ -184,6 +187,7 @@ def _start_sign_in(request: HttpRequest, session: ConnectSession) -> HttpRespons
         url = start_authorization(session=session, browser=browser)
     except ConnectionsError as error:
         return _show_problem(request, error, status=409)
+    _begin(request, session)
     response = HttpResponseRedirect(url)
     response.set_cookie(
         _get_cookie_name(), browser, max_age=_BROWSER_SECONDS, httponly=True, samesite="Lax", secure=settings.IS_HTTPS
@@ -191,11 +195,41 @@ def _start_sign_in(request: HttpRequest, session: ConnectSession) -> HttpRespons
     return response
 
 
+def _begin(request: HttpRequest, session: ConnectSession) -> None:
+    """Write the rules with which the person lets the application begin that brought them here."""
+    if session.application is not None:
+        begin_with(
+            request.POST.get("begin", ""),
+            user=session.user,
+            organization=session.organization,
+            application=session.application,
+            resources=[_get_resource(session)],
+        )
+
+
+def _get_beginnings(session: ConnectSession) -> list[Beginning]:
+    if session.application is None:
+        return []
+    return get_beginnings(
+        user=session.user,
+        organization=session.organization,
+        application=session.application,
+        resources=[_get_resource(session)],
+    )
+
+
+def _get_resource(session: ConnectSession) -> Resource:
+    integration = session.integration
+    return Resource(integration.resource, integration.name, frozenset(), (integration.pk,))
+
+
 def _show_connect(request: HttpRequest, session: ConnectSession, *, form: KeyForm | None = None) -> HttpResponse:
     server = OAuthClient.objects.filter(integration=session.integration).first()
     context: dict[str, Any] = {
         "session": session,
         "integration": session.integration,
+        "application": session.application,
+        "beginnings": _get_beginnings(session),
         "form": form,
         "scopes": server.scopes if server is not None and form is None else [],
         "host": urlsplit(server.authorization_endpoint if server and form is None else session.integration.url).netloc,

@@ -9,9 +9,12 @@ class PolicyConfig(AppConfig):
 
     def ready(self) -> None:
         from orgs.api.errors import register_refusal
+        from orgs.oauth.consent import register_beginnings
+        from policy.consent import StartingSets
         from policy.errors import NotAllowedToAuthorError
         from policy.models import Rule
         from policy.receivers import record_cascade
 
         register_refusal(NotAllowedToAuthorError, status=403)
+        register_beginnings(StartingSets())
         pre_delete.connect(record_cascade, sender=Rule)

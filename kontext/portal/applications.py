@@ -19,11 +19,20 @@ from kontext.portal.effects import group_by_integration, read_effects
 from kontext.portal.errands import read_connections
 from orgs.access import get_membership, portal_login_required
 from orgs.http import make_actor
-from orgs.models import Delegation, Membership
+from orgs.models import Application, Delegation, Membership
 from orgs.oauth.scopes import describe_scopes
 from orgs.services.revoke_delegation import revoke_delegation
+from policy.describe import describe_rule
 from policy.models import Effect
 from policy.services.choose_effect import PAUSED, choose_effect
+from policy.services.choose_starting_set import choose_starting_set
+from policy.starting_sets import (
+    STARTING_SETS,
+    find_class_rules,
+    find_current_set,
+    find_unanswered,
+    plan_starting_set,
+)
 
 _RECENT_CALLS = 5
 _CHOICES = {"allow": Effect.ALLOW, "ask": Effect.ASK, "never": Effect.DENY, "default": None}
@@ -56,6 +65,7 @@ def application(request: HttpRequest, application_id: UUID) -> HttpResponse:
         "scopes": describe_scopes(delegation.scopes),
         "integrations": group_by_integration(acting.integrations, lines, read_connections(membership)),
         "calls": _read_calls(membership, application_id),
+        **_read_beginning(membership, delegation.application),
     }
     return render(request, "portal/application.html", context)
 
@@ -99,6 +109,37 @@ def pause(request: HttpRequest, application_id: UUID) -> HttpResponse:
 
 
 @portal_login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def begin(request: HttpRequest, application_id: UUID, begin_with: str) -> HttpResponse:
+    """Show a starting set as the rules it is; then write them. `none` takes back those of a set without asking."""
+    membership = get_membership(request)
+    application = _get_delegation(membership, application_id).application
+    if begin_with not in (*STARTING_SETS, "none"):
+        raise Http404("there is no such starting set")
+    key = None if begin_with == "none" else begin_with
+    if request.method != "POST":
+        plan = plan_starting_set(
+            organization=membership.organization,
+            user=membership.user,
+            application=application,
+            integrations=None,
+            key=key,
+        )
+        context = {"application": application, "starting_set": STARTING_SETS.get(begin_with), "plan": plan}
+        return render(request, "portal/begin.html", context)
+    choose_starting_set(
+        membership=membership,
+        application=application,
+        integrations=None,
+        key=key,
+        actor=make_actor(user=request.user),
+    )
+    said = f"“{STARTING_SETS[key].name}” holds from its next call on" if key is not None else "Those rules are gone"
+    messages.success(request, f"{said}.")
+    return HttpResponseRedirect(reverse("portal:application", args=[application_id]))
+
+
+@portal_login_required
 @require_POST
 def choose(request: HttpRequest, application_id: UUID, capability_id: UUID) -> HttpResponse:
     """Keep this person's answer for one capability, and show what all layers come to now."""
@@ -124,6 +165,18 @@ def choose(request: HttpRequest, application_id: UUID, capability_id: UUID) -> H
     [line] = read_effects(membership=membership, application=delegation.application, capabilities=[capability])
     context = {"line": line, "application": delegation.application, "is_answer": True}
     return render(request, "portal/_capability.html", context)
+
+
+def _read_beginning(membership: Membership, application: Application) -> dict[str, Any]:
+    """Return the starting sets, the one that holds, and the person's rules about whole classes of this application."""
+    about: dict[str, Any] = {"organization": membership.organization, "user": membership.user}
+    rules = list(find_class_rules(**about, application=application, among=None))
+    return {
+        "starting_sets": STARTING_SETS.values(),
+        "current_set": find_current_set(rules),
+        "class_rules": [describe_rule(rule) for rule in rules],
+        "is_unanswered": bool(find_unanswered(**about, applications=[application])),
+    }
 
 
 def _find_delegation(membership: Membership, application_id: UUID) -> Delegation | None:

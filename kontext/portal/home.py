@@ -23,6 +23,7 @@ from orgs.access import get_membership, portal_login_required
 from orgs.models import Application, IdentityProvider, Membership
 from orgs.ui.charts import BarChart, make_bar_chart
 from policy.models import Rule
+from policy.starting_sets import find_unanswered
 
 _DAYS = 7
 _LATEST = 4
@@ -57,13 +58,19 @@ def home(request: HttpRequest) -> HttpResponse:
     membership = get_membership(request)
     now = timezone.now()
     calls = get_events(membership).since(_first_day(now)).calls().with_results().order_by("-pk")
+    acting = get_delegations(membership)
     context = {
         "membership": membership,
+        "unanswered": find_unanswered(
+            organization=membership.organization,
+            user=membership.user,
+            applications=[delegation.application for delegation in acting],
+        ),
         "errands": read_errands(membership),
         "chart": _make_chart(membership, now),
         "denied": calls.ended_as(Outcome.DENIED).count(),
         "calls": read_lines(calls[:_LATEST]),
-        "acting": get_delegations(membership),
+        "acting": acting,
         "steps": _read_steps(membership) if membership.is_administrator else [],
         "duties": _read_duties(membership) if membership.is_administrator else [],
     }

@@ -11,6 +11,7 @@ urlpatterns = [
     path("applications/<uuid:application_id>/stop/", applications.stop, name="stop"),
     path("applications/<uuid:application_id>/pause/", applications.pause, name="pause"),
     path("applications/<uuid:application_id>/capabilities/<uuid:capability_id>/", applications.choose, name="choose"),
+    path("applications/<uuid:application_id>/begin/<str:begin_with>/", applications.begin, name="begin"),
     path("activity/", activity.activity, name="activity"),
     path("activity/mine/", activity.own_activity, name="own_activity"),
     path("activity/<uuid:event_id>/", activity.call, name="call"),

@@ -32,7 +32,7 @@ from orgs.oauth.authorization import (
     read_authorization_request,
     refuse_silently,
 )
-from orgs.oauth.consent import get_abilities
+from orgs.oauth.consent import Beginning, begin_with, get_abilities, get_beginnings
 from orgs.oauth.redirects import LOOPBACK_HOSTS
 from orgs.oauth.scopes import describe_scopes
 from orgs.services.claim_application import claim_application
@@ -96,6 +96,13 @@ class AuthorizeView(OAuthLibMixin, View):
                 application = _take_in(asked)
                 if application.is_active:
                     _grant(asked, application, request.POST.get("duration", ""))
+                    begin_with(
+                        request.POST.get("begin", ""),
+                        user=asked.user,
+                        organization=asked.organization,
+                        application=application,
+                        resources=asked.resources,
+                    )
                     return self._answer(request, asked)
             obstacle = "approval_needed"
         return _explain(request, obstacle, status=403, asked=asked)
@@ -144,17 +151,28 @@ def _grant(asked: AuthorizationRequest, application: Application, duration: str)
 
 def _ask(request: HttpRequest, asked: AuthorizationRequest) -> HttpResponse:
     abilities = get_abilities(user=asked.user, application=asked.application, resources=asked.resources)
+    needs_approval = (
+        asked.application.organization_id is None
+        and asked.organization.client_registration == Organization.ClientRegistration.APPROVAL
+    )
     context = {
+        # Who has to wait for an administrator grants nothing yet.
+        "beginnings": [] if needs_approval else _get_beginnings(asked),
         "asked": asked,
         "application": asked.application,
         "abilities": abilities,
         "scopes": describe_scopes(asked.scopes),
         "leads_to_this_computer": asked.redirect_host in LOOPBACK_HOSTS,
         "is_self_registered": asked.application.registration_source != Application.RegistrationSource.MANUAL,
-        "needs_approval": asked.application.organization_id is None
-        and asked.organization.client_registration == Organization.ClientRegistration.APPROVAL,
+        "needs_approval": needs_approval,
     }
     return render(request, "orgs/oauth/consent.html", context)
+
+
+def _get_beginnings(asked: AuthorizationRequest) -> list[Beginning]:
+    return get_beginnings(
+        user=asked.user, organization=asked.organization, application=asked.application, resources=asked.resources
+    )
 
 
 def _explain(

@@ -1,4 +1,7 @@
-"""What the consent page says an application could do. The floor that knows integrations fills it in."""
+"""What the consent page says an application could do, and with which rules it may begin.
+
+The floors that know integrations and rules fill these in.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orgs.models import Application, User
+from orgs.models import Application, Organization, User
 from orgs.oauth.resources import Resource
 
 
@@ -55,3 +58,62 @@ def get_abilities(*, user: User, application: Application, resources: Sequence[R
         for provider in _providers
         for abilities in provider(user=user, application=application, resources=resources)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A few rules that a person may begin with. `is_proposed` where without any of them nothing would be allowed."""
+
+    key: str
+    name: str
+    words: str
+    sentences: tuple[str, ...]
+    is_proposed: bool
+
+
+class BeginningsProvider(Protocol):
+    """`application` may belong to no organization yet when it is asked for offers; when it begins, it does."""
+
+    def offer(
+        self, *, user: User, organization: Organization, application: Application, resources: Sequence[Resource]
+    ) -> list[Beginning]: ...
+
+    def begin(
+        self,
+        *,
+        user: User,
+        organization: Organization,
+        application: Application,
+        resources: Sequence[Resource],
+        key: str,
+    ) -> None: ...
+
+
+_beginnings: list[BeginningsProvider] = []
+
+
+def register_beginnings(provider: BeginningsProvider) -> None:
+    if provider not in _beginnings:
+        _beginnings.append(provider)
+
+
+def get_beginnings(
+    *, user: User, organization: Organization, application: Application, resources: Sequence[Resource]
+) -> list[Beginning]:
+    return [
+        beginning
+        for provider in _beginnings
+        for beginning in provider.offer(
+            user=user, organization=organization, application=application, resources=resources
+        )
+    ]
+
+
+def begin_with(
+    key: str, *, user: User, organization: Organization, application: Application, resources: Sequence[Resource]
+) -> None:
+    """Write the rules of what was chosen, if it is one of those offered now: with an empty key, none are."""
+    for provider in _beginnings:
+        offered = provider.offer(user=user, organization=organization, application=application, resources=resources)
+        if key in [beginning.key for beginning in offered]:
+            provider.begin(user=user, organization=organization, application=application, resources=resources, key=key)

@@ -29,8 +29,8 @@ def choose_effect(
 ) -> None:
     """Keep exactly one unconditional rule of this person for this application, or none when `effect` is None.
 
-    `capability` None means everything the application does. Rules with conditions, and those about more than this one
-    capability, are left alone.
+    `capability` None means everything the application does: a deny of it all, whatever else is allowed or asked. Rules
+    with conditions, and those about more than this one capability, are left alone.
     """
     with transaction.atomic():
         # Two answers at the same moment wait for each other here.
@@ -83,9 +83,10 @@ def _create(
 def _find_choices(
     membership: Membership, application: Application, capability: Capability | None
 ) -> OrganizationOwnedQuerySet[Rule]:
-    integration = capability.integration if capability is not None else None
-    name = capability.name if capability is not None else ""
-    return _choices(membership).filter(application=application, integration=integration, capability=name)
+    mine = _choices(membership).filter(application=application)
+    if capability is None:  # to pause is to add a deny: what the person allowed or wanted to be asked about stays
+        return mine.filter(integration__isnull=True, capability="", effect=Effect.DENY)
+    return mine.filter(integration=capability.integration, capability=capability.name)
 
 
 def _choices(membership: Membership) -> OrganizationOwnedQuerySet[Rule]:

@@ -15,6 +15,7 @@ from connections.models import Connection, ConnectSession, Credential, Integrati
 from connections.services.begin_connect import begin_connect
 from orgs.models import User
 from orgs.services.suspend_person import suspend_membership
+from policy.models import Rule
 from tests.connections.journey import consent
 from tests.e2e.peers import GitHub
 from tests.factories import Cast, make_connection, make_integration
@@ -62,6 +63,27 @@ def test_connect_through_pages_stores_an_encrypted_credential(
     shown += browser.get("/connections/").content.decode()
     secrets = [answer["code"], answer["state"], *(token for tokens in github.tokens().values() for token in tokens)]
     assert not [secret for secret in secrets if secret in shown]
+
+
+def test_connecting_for_an_application_offers_rules_to_begin_with(
+    cast: Cast, integration: Integration, sign_in: SignIn
+) -> None:
+    browser = sign_in(cast.alice)
+    own = get_path(cast.alice, integration)
+    assert 'name="begin"' not in browser.get(own).content.decode()
+    path = get_path(cast.alice, integration, application=cast.pr_bot)
+    assert "“Alice Adams lets PR-Bot read in Code”" in browser.get(path).content.decode()
+    assert sign_in(cast.bob).post(path, {"begin": "everything"}).status_code == 404
+    assert not Rule.objects.exists()
+    assert browser.post(path, {"begin": "read_only"}).status_code == 302
+    rule = Rule.objects.get()
+    assert (rule.layer, rule.user, rule.application, rule.integration) == (
+        "user",
+        cast.alice,
+        cast.pr_bot,
+        integration,
+    )
+    assert (rule.effect, rule.klass) == ("allow", "read")
 
 
 def test_link_opened_by_another_person_is_not_found(cast: Cast, integration: Integration, sign_in: SignIn) -> None:

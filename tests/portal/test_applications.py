@@ -108,7 +108,7 @@ def test_application_page_costs_as_much_for_many_capabilities(
 ) -> None:
     for number in range(40):
         make_capability(cast.github, f"tool_{number}")
-    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(23):  # type: ignore[attr-defined]
         alice.get(address(cast))
 
 
@@ -239,3 +239,36 @@ def test_pause_denies_everything_and_resume_takes_it_back(cast: Cast, alice: Cli
     assert decide() == "allow"
     assert alice.post(address(cast, "pause"), {"wanted": "x"}).status_code == 400
     assert Delegation.objects.usable().exists()
+
+
+def test_application_that_no_rule_speaks_for_says_where_to_begin(cast: Cast, alice: Client) -> None:
+    words = read_words(alice.get(address(cast)))
+    assert "No rule of yours allows PR-Bot anything yet, so each of its calls is refused." in words
+    assert "Say what PR-Bot may do" in read_words(alice.get("/"))
+
+
+def test_begin_shows_the_rules_then_writes_them_and_takes_them_back(cast: Cast, alice: Client) -> None:
+    shown = read_words(alice.get(address(cast, "begin", "ask_before_writing")))
+    assert "These rules of yours are added" in shown
+    assert "Alice Adams lets PR-Bot read in every integration" in shown
+    assert not Rule.objects.exists()
+
+    page = read_words(alice.post(address(cast, "begin", "ask_before_writing"), follow=True))
+    assert "“Ask before writing” holds from its next call on." in page
+    assert "✓ Ask before writing" in page
+    assert {(rule.user, rule.application) for rule in Rule.objects.all()} == {(cast.alice, cast.pr_bot)}
+    assert "exactly this already" in read_words(alice.get(address(cast, "begin", "ask_before_writing")))
+    assert "Say what PR-Bot may do" not in read_words(alice.get("/"))
+
+    assert "These go" in read_words(alice.get(address(cast, "begin", "read_only")))
+    assert "Those rules are gone." in read_words(alice.post(address(cast, "begin", "none"), follow=True))
+    assert not Rule.objects.exists()
+
+
+def test_begin_for_others_or_with_what_does_not_exist_is_not_found(cast: Cast, alice: Client, sign_in: SignIn) -> None:
+    assert alice.post(address(cast, "begin", "all")).status_code == 404
+    for person in (cast.bob, cast.mallory):
+        for method in ("get", "post"):
+            answer = getattr(sign_in(person), method)(address(cast, "begin", "everything"))
+            assert answer.status_code == 404
+    assert not Rule.objects.exists()

@@ -287,3 +287,21 @@ def test_find_problems_finds_what_is_wrong(chromium: Browser) -> None:
     ):
         assert problem in found
     page.close()
+
+
+def test_choosing_a_starting_set_shows_its_rules_first(cast: Cast, open_browser: OpenBrowser) -> None:
+    page = open_browser(cast.alice)
+    Rule.objects.filter(layer="user").delete()
+    page.goto("/")
+    page.get_by_role("link", name="Choose for PR-Bot").click()
+    page.get_by_role("link", name="Ask before writing").click()
+    expect(page.get_by_text("Alice Adams is asked before PR-Bot writes in any integration")).to_be_visible()
+    assert find_problems(page) == []
+    assert not Rule.objects.filter(layer="user").exists()
+    page.get_by_role("button", name="Ask before writing").click()
+    expect(page.get_by_text("“Ask before writing” holds from its next call on.")).to_be_visible()
+    assert Rule.objects.filter(layer="user").count() == 3
+    page.get_by_role("button", name="Take back").click()
+    expect(page.get_by_text("Those rules are gone.")).to_be_visible()
+    assert not Rule.objects.filter(layer="user").exists()
+    assert find_problems(page) == []

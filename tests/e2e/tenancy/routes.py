@@ -14,7 +14,12 @@ PARAMETER = re.compile(r"<(?:(?P<converter>\w+):)?(?P<name>\w+)>|\(\?P<(?P<group
 # Parameters that say in which form an answer comes, not whose it is.
 HARMLESS = {"format": ("json",), "extra_context": ("x",), "url": ("x",), "path": ("x",), "app_label": ("orgs",)}
 # Parameters whose values are fixed by the software.
-NAMED = {"backend": ("oidc", "kontext-oidc"), "name": ("github",), "layer": ("org", "user", "application")}
+NAMED = {
+    "backend": ("oidc", "kontext-oidc"),
+    "name": ("github",),
+    "layer": ("org", "user", "application"),
+    "begin_with": ("read_only", "none"),
+}
 
 
 @dataclass(frozen=True)

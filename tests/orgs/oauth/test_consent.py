@@ -12,7 +12,15 @@ from oauth2_provider.models import get_grant_model, get_refresh_token_model
 from audit.models import AuditEvent
 from orgs.models import Application, Delegation, IssuedToken, Membership
 from orgs.services.revoke_delegation import revoke_delegation
-from tests.factories import Cast, allow_integration, make_application, make_connection, make_integration
+from policy.models import Rule
+from tests.factories import (
+    Cast,
+    allow_integration,
+    make_application,
+    make_connection,
+    make_integration,
+    make_rule,
+)
 from tests.orgs.oauth.conftest import GITHUB, OAuth, get_parameters
 
 pytestmark = pytest.mark.django_db
@@ -188,3 +196,47 @@ def test_person_in_two_organizations_consents_in_the_one_they_chose(oauth: OAuth
     assert oauth.browser.get(url).status_code == 400
     oauth.browser.post("/organization/", {"organization": str(cast.acme.pk), "next": url})
     assert "code" in get_parameters(oauth.authorize(cast.pr_bot))
+
+
+def test_page_offers_rules_to_begin_with_as_sentences(oauth: OAuth, cast: Cast) -> None:
+    text = oauth.browser.get(oauth.get_authorize_url(cast.pr_bot)).content.decode()
+    assert "“Alice Adams lets PR-Bot read in Github”" in text
+    assert "“Alice Adams is asked before PR-Bot destroys anything in Github”" in text
+    assert 'value="read_only" checked' in text
+    assert "each of its calls is refused until one does" in text
+    assert not Rule.objects.exists()
+
+
+@pytest.mark.parametrize(("begin", "number"), [("read_only", 1), ("ask_before_writing", 3), ("", 0), ("x", 0)])
+def test_allowing_writes_the_rules_that_were_chosen(oauth: OAuth, cast: Cast, begin: str, number: int) -> None:
+    url = oauth.get_authorize_url(cast.pr_bot)
+    response = oauth.browser.post(url, {"decision": "allow", "begin": begin})
+    assert "code" in get_parameters(response)
+    rules = Rule.objects.filter(layer="user", user=cast.alice, application=cast.pr_bot, integration=cast.github)
+    assert (rules.count(), Rule.objects.count()) == (number, number)
+    assert AuditEvent.objects.filter(type="rule.created", user_id=cast.alice.pk).count() == number
+
+
+def test_refusing_writes_no_rules(oauth: OAuth, cast: Cast) -> None:
+    oauth.browser.post(oauth.get_authorize_url(cast.pr_bot), {"decision": "refuse", "begin": "everything"})
+    assert not Rule.objects.exists()
+
+
+def test_chosen_rules_need_the_csrf_token_as_consent_does(oauth: OAuth, cast: Cast) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(cast.alice)
+    given = {"decision": "allow", "begin": "everything"}
+    assert browser.post(oauth.get_authorize_url(cast.pr_bot), given).status_code == 403
+    assert not Rule.objects.exists()
+
+
+def test_page_proposes_nothing_where_rules_speak_already(oauth: OAuth, cast: Cast) -> None:
+    make_rule(cast.acme, "user", "allow", user=cast.alice, capability="create_issue")
+    text = oauth.browser.get(oauth.get_authorize_url(cast.pr_bot)).content.decode()
+    assert "Leave my rules as they are" in text
+    assert 'value="read_only" checked' not in text
+    make_rule(cast.acme, "user", "ask", user=cast.alice, application=cast.pr_bot, klass="write")
+    text = oauth.browser.get(oauth.get_authorize_url(cast.pr_bot)).content.decode()
+    assert 'name="begin"' not in text
+    oauth.browser.post(oauth.get_authorize_url(cast.pr_bot), {"decision": "allow", "begin": "everything"})
+    assert Rule.objects.count() == 2
