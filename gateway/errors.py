@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gateway.facts import ApprovalPage
     from policy.engine import Decision
 
 
@@ -206,9 +207,10 @@ class PolicyDeniedError(GatewayError):
     status = 200
     rpc_code = -32003
 
-    def __init__(self, text: str, decision: Decision) -> None:
+    def __init__(self, text: str, decision: Decision, *, page: str = "") -> None:
         super().__init__(text)
         self.decision = decision
+        self.page = page
 
     def get_details(self) -> dict[str, Any]:
         decision = self.decision
@@ -216,7 +218,37 @@ class PolicyDeniedError(GatewayError):
             "layer": decision.deciding.value if decision.deciding is not None else None,
             "rule": decision.rule_ids[0] if decision.rule_ids else None,
             "explanation": decision.explain(),
+            **({"page": self.page} if self.page else {}),
         }
+
+
+class ApprovalRequiredError(PolicyDeniedError):
+    """The rules ask somebody first. `pages` are where: one for each layer that asks; none where nobody can be asked.
+
+    `reason` is approval_required; or, without pages, refused, too_large, too_long, too_many, or busy.
+    """
+
+    code = "kontext_approval_required"
+
+    def __init__(
+        self, text: str, decision: Decision, *, pages: Sequence[ApprovalPage] = (), reason: str = "approval_required"
+    ) -> None:
+        super().__init__(text, decision)
+        self.pages = pages
+        self.reason = reason
+
+    def get_details(self) -> dict[str, Any]:
+        return {
+            **super().get_details(),
+            "reason": self.reason,
+            "approvals": [page.as_dict() for page in self.pages],
+        }
+
+
+class ApprovalRefusedError(ApprovalRequiredError):
+    """Somebody was asked about this very call lately, and said no."""
+
+    code = "kontext_approval_denied"
 
 
 class IntegrationUnreachableError(GatewayError):

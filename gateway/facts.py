@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import uuid_utils
 
 if TYPE_CHECKING:
-    from policy.engine import Policy
+    from policy.engine import Grants, Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Snapshot:
 
     `integrations` by slug; `capabilities` by (integration id, kind, name); `applications` by client_id; `people` by
     user id; `delegations` by (user id, application id); `revoked` are the identifiers of tokens that have not expired.
-    `digest_key` keys the digests of arguments (HMAC-SHA-256).
+    `digest_key` keys the digests of arguments (HMAC-SHA-256). `grants` are the approvals that a call doesn't use up.
     """
 
     organization_id: str
@@ -92,6 +92,7 @@ class Snapshot:
     people: Mapping[str, PersonFacts]
     delegations: Mapping[tuple[str, str], DelegationFacts]
     revoked: frozenset[str]
+    grants: Grants
     digest_key: bytes = field(repr=False)
 
 
@@ -163,3 +164,27 @@ class ConnectLink:
 
     url: str = field(repr=False)
     elicitation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalPage:
+    """Where one layer's question about a call is answered, by whom, and the code that the person finds there."""
+
+    id: str
+    url: str
+    layer: str
+    by: str
+    code: str
+    expires_at: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as an error's data says it: the handle of a task that is pending."""
+        return {
+            "id": self.id,
+            "status": "pending",
+            "layer": self.layer,
+            "by": self.by,
+            "code": self.code,
+            "url": self.url,
+            "expiresAt": self.expires_at,
+        }

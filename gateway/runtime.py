@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.approvals import Approvals
 from gateway.audit_log import AuditLog
 from gateway.authentication import Authenticator
 from gateway.credentials import Credentials
@@ -13,6 +14,8 @@ from gateway.threads import Threads
 # Reading is short; a renewal may wait for a slow integration, and must not keep the others from reading.
 _READING_THREADS = 2
 _RENEWING_THREADS = 16
+# Calls that the rules ask about wait for each other here, and for nobody else.
+_APPROVING_THREADS = 4
 
 
 class Runtime:
@@ -21,10 +24,12 @@ class Runtime:
     def __init__(self) -> None:
         self._reading = Threads("reading", _READING_THREADS)
         self._renewing = Threads("renewing", _RENEWING_THREADS)
+        self._approving = Threads("approving", _APPROVING_THREADS)
         self._listener = Listener()
         self.snapshots = Snapshots(self._listener, self._reading)
         self.authenticator = Authenticator(self.snapshots)
         self.audit_log = AuditLog()
+        self.approvals = Approvals(self._approving)
         self.credentials = Credentials(ConnectionCopies(self._listener, self._reading), self._renewing)
 
     async def start(self) -> None:
@@ -37,6 +42,7 @@ class Runtime:
         await self._listener.stop()
         await self._reading.stop()
         await self._renewing.stop()
+        await self._approving.stop()
 
     async def check(self) -> None:
         """Raise UnavailableError if calls can't be served now, because nothing is heard from the database."""

@@ -15,7 +15,7 @@ from audit.services.record import Actor, Subject, record_event
 from orgs.models import User
 from orgs.vault import decrypt, encrypt
 from policy.access import may_author
-from policy.engine import Grant, Question, Scope
+from policy.engine import Grant, Question, Scope, Topic
 from policy.engine import Layer as EngineLayer
 from policy.errors import NotAllowedToAnswerError
 from policy.models import Approval, Layer, Rule
@@ -104,6 +104,12 @@ def name_answerer(approval: Approval) -> str:
         return str(approval.user)
     who = "an administrator or policy author"
     return who if approval.layer == Layer.ORG else f"the owner of {approval.application}, or {who}"
+
+
+def get_topic(approval: Approval) -> Topic:
+    """Return what an approval is about, as the engine names it."""
+    user = str(approval.user_id) if approval.user_id is not None else None
+    return user, str(approval.application_id), str(approval.integration_id), approval.kind, approval.capability
 
 
 def make_grant(approval: Approval) -> Grant:

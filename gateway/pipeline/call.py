@@ -35,7 +35,8 @@ class Call:
 
     `session` is the sealed identifier the client sent, `upstream_session` what is in it. `capability` and `decision`
     are there for invocations, `injection` from the credential stage on. `has_connect_answer`: the client comes back
-    from our own request to connect. `is_recorded` and `is_completed`: which events are written. `started` is of the
+    from our own request to connect; `has_approval_answer`: from the one to have the call approved. `approvals` are
+    those by which it passes. `is_recorded` and `is_completed`: which events are written. `started` is of the
     performance counter.
     """
 
@@ -52,6 +53,8 @@ class Call:
     injection: Injection | None = None
     id: str = field(default_factory=lambda: str(uuid7()))
     has_connect_answer: bool = False
+    has_approval_answer: bool = False
+    approvals: tuple[str, ...] = ()
     is_recorded: bool = False
     is_completed: bool = False
     started: float = field(default_factory=time.perf_counter)
@@ -64,3 +67,7 @@ class Call:
     def can_ask_for_input(self) -> bool:
         """2026-07-28 lets calls and reads answer with a request for input; once is enough for a connection."""
         return self.era is Era.MODERN and self.is_invocation and not self.has_connect_answer
+
+    @property
+    def can_ask_for_approval(self) -> bool:
+        return self.era is Era.MODERN and self.is_invocation and not self.has_approval_answer

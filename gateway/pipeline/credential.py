@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gateway.errors import ConnectionRequiredError
 from gateway.facts import ConnectLink
-from gateway.mcp.answers import CONNECT_INPUT
 from gateway.pipeline.call import Call
 from gateway.service import Gateway
 
@@ -29,15 +28,3 @@ async def find_connect_link(call: Call, gateway: Gateway, error: ConnectionRequi
     if not error.is_personal or call.caller.principal.user_id is None:
         return None
     return await gateway.runtime.credentials.create_connect_link(call.caller.principal, call.caller.integration)
-
-
-def take_connect_answer(call: Call) -> None:
-    """Take out what answers our own request to connect: the integration never asked for it."""
-    responses = call.message.params.get("inputResponses")
-    if not isinstance(responses, dict) or CONNECT_INPUT not in responses:
-        return
-    call.has_connect_answer = True
-    params = {name: value for name, value in call.message.params.items() if name != "inputResponses"}
-    if others := {name: value for name, value in responses.items() if name != CONNECT_INPUT}:
-        params["inputResponses"] = others
-    call.message = call.message.with_params(params)

@@ -18,7 +18,10 @@ _NO_ARGUMENTS: dict[str, Any] = {}
 
 
 def decide(call: Call, gateway: Gateway) -> None:
-    """Let an invocation pass, or raise PolicyDeniedError or CapabilityUnavailableError."""
+    """Let an invocation pass, or raise PolicyDeniedError or CapabilityUnavailableError.
+
+    What the rules ask about passes here, too: it goes on only with an approval (gateway.pipeline.approve).
+    """
     assert call.method is not None
     assert call.method.kind is not None
     call.name = _get_string(call.message.params, call.method.subject)
@@ -26,8 +29,8 @@ def decide(call: Call, gateway: Gateway) -> None:
     call.capability = find_capability(call.caller, call.method.kind, call.name)
     policy_call = make_policy_call(call.caller, call.name, call.capability, call.method.kind, arguments)
     call.decision = call.caller.snapshot.policy.decide(policy_call)
-    if not call.decision.is_allowed:
-        raise PolicyDeniedError(_say_denied(call, call.decision), call.decision)
+    if call.decision.effect is Effect.DENY:
+        raise PolicyDeniedError(_say_denied(call, call.decision), call.decision, page=_get_page(call, gateway))
     # After the rules: whoever may not use a capability isn't told whether it exists.
     check_available(call.method.kind, call.name, call.capability)
     if call.capability is not None and gateway.notices.has_drifted(call.caller.integration, call.capability):
@@ -107,6 +110,9 @@ def _get_string(params: Mapping[str, Any], name: str) -> str:
 def _say_denied(call: Call, decision: Decision) -> str:
     what = f"{call.caller.integration.slug}:{call.name}"
     layer = f" by the {decision.deciding.value} layer" if decision.deciding is not None else ""
-    if decision.effect is Effect.ASK:
-        return f"{what} needs an approval first, as asked{layer}"
     return f"{what} with these arguments is not allowed{layer}"
+
+
+def _get_page(call: Call, gateway: Gateway) -> str:
+    """Return where the person sees why, and can ask for what would change it; empty where there is no person."""
+    return f"{gateway.config.issuer}/activity/calls/{call.id}/" if call.caller.principal.user_id is not None else ""

@@ -56,17 +56,20 @@ def make_event(
         source_address=call.caller.source_address,
         policy_version=call.decision.version if call.decision is not None else None,
         decision=call.decision.explain() if call.decision is not None and phase != "completed" else None,
-        arguments_digest=_digest_arguments(call) if phase != "completed" else "",
+        arguments_digest=digest_arguments(call) if phase != "completed" else "",
         latency_us=latency_us,
         details=_describe(call) if details is None else details,
     )
 
 
 def _describe(call: Call) -> dict[str, Any]:
-    return {"method": call.method.name} if call.method is not None else {}
+    details: dict[str, Any] = {"method": call.method.name} if call.method is not None else {}
+    if call.approvals:
+        details["approvals"] = list(call.approvals)
+    return details
 
 
-def _digest_arguments(call: Call) -> str:
+def digest_arguments(call: Call) -> str:
     arguments = call.message.params.get("arguments") or {}
     digest = _get_mac(call.caller.snapshot.digest_key).copy()
     digest.update(orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS))

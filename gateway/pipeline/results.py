@@ -9,6 +9,7 @@ import orjson
 from connections.definitions import digest_definition
 from gateway.errors import InvalidParamsError
 from gateway.facts import CapabilityFacts
+from gateway.mcp.answers import APPROVAL_INPUT, CONNECT_INPUT
 from gateway.mcp.envelopes import bind
 from gateway.mcp.eras import Era
 from gateway.mcp.methods import LISTS, Kind, Method
@@ -57,6 +58,22 @@ def open_state(call: Call, gateway: Gateway) -> None:
     if state is None:
         raise InvalidParamsError("requestState was changed, or belongs to another request: start the call again")
     call.message = call.message.with_params({**params, _STATE: state})
+
+
+def take_own_answers(call: Call) -> None:
+    """Take out what answers our own requests, to connect or to approve: the integration never asked for it."""
+    responses = call.message.params.get("inputResponses")
+    if not isinstance(responses, dict):
+        return
+    own = {name for name in responses if name == CONNECT_INPUT or name.startswith(f"{APPROVAL_INPUT}_")}
+    if not own:
+        return
+    call.has_connect_answer = CONNECT_INPUT in own
+    call.has_approval_answer = bool(own - {CONNECT_INPUT})
+    params = {name: value for name, value in call.message.params.items() if name != "inputResponses"}
+    if others := {name: value for name, value in responses.items() if name not in own}:
+        params["inputResponses"] = others
+    call.message = call.message.with_params(params)
 
 
 def filter_list(caller: Caller, gateway: Gateway, method: Method, result: dict[str, Any]) -> None:

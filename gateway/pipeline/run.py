@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import (
+    ApprovalRequiredError,
     CapabilityUnavailableError,
     ConnectionRequiredError,
     GatewayError,
@@ -13,20 +14,28 @@ from gateway.errors import (
     SessionExpiredError,
 )
 from gateway.http import Exchange
-from gateway.mcp.answers import make_connect_error, make_connect_result, make_error, make_tool_failure
+from gateway.mcp.answers import (
+    make_approval_error,
+    make_approval_result,
+    make_connect_error,
+    make_connect_result,
+    make_error,
+    make_tool_failure,
+)
 from gateway.mcp.envelopes import bind
 from gateway.mcp.eras import Era, get_era, has_client_capability
 from gateway.mcp.messages import MAX_BODY_BYTES, Message, RequestId, parse_message
 from gateway.pipeline.admit import admit_message, check_content_type, check_subjects
+from gateway.pipeline.approve import obtain_approval
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.call import Call, Caller
-from gateway.pipeline.credential import find_connect_link, obtain_credential, take_connect_answer
+from gateway.pipeline.credential import find_connect_link, obtain_credential
 from gateway.pipeline.decide import decide
 from gateway.pipeline.forward import SESSION_HEADER, forward, forward_end, forward_stream
 from gateway.pipeline.hangup import run_until_hangup
 from gateway.pipeline.intent import record_intent, record_refusal
 from gateway.pipeline.outcome import CANCELLED, DENIED, ERROR_AUTH, ERROR_PROXY, judge_error, record_outcome
-from gateway.pipeline.results import open_state
+from gateway.pipeline.results import open_state, take_own_answers
 from gateway.pipeline.route import find_route
 from gateway.service import Gateway
 
@@ -82,6 +91,8 @@ async def _run(call: Call, gateway: Gateway) -> None:
     except ConnectionRequiredError as error:
         await record_outcome(call, gateway, ERROR_AUTH)
         await _answer_connect(call, gateway, error)
+    except ApprovalRequiredError as error:
+        _answer_approval(call, error)
     except GatewayError as error:
         await record_outcome(call, gateway, judge_error(error))
         raise
@@ -101,8 +112,11 @@ async def _prepare(call: Call, gateway: Gateway) -> None:
     try:
         decide(call, gateway)
         open_state(call, gateway)
-        take_connect_answer(call)
+        take_own_answers(call)
         await obtain_credential(call, gateway)
+        if call.decision is None or not call.decision.is_allowed:
+            # Last: an approval for one call is not used up by one that gets no further.
+            await obtain_approval(call, gateway)
     except (PolicyDeniedError, CapabilityUnavailableError) as error:
         await record_refusal(call, gateway, outcome=DENIED, error=error)
         raise
@@ -138,3 +152,14 @@ async def _answer_connect(call: Call, gateway: Gateway, error: ConnectionRequire
         exchange.answer_json(200, make_connect_result(message.id, error, link))
     else:
         exchange.answer_json(200, make_connect_error(message.id, error, link, exchange.request_id))
+
+
+def _answer_approval(call: Call, error: ApprovalRequiredError) -> None:
+    """Ask for the approval in the way that the client's revision knows, if there is somebody to ask."""
+    exchange, message = call.exchange, call.message
+    if not error.pages:
+        exchange.answer_json(200, make_error(message.id, error, exchange.request_id))
+    elif call.can_ask_for_approval and has_client_capability(message, "elicitation", "url"):
+        exchange.answer_json(200, make_approval_result(message.id, error))
+    else:
+        exchange.answer_json(200, make_approval_error(message.id, error, exchange.request_id))

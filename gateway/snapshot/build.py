@@ -33,7 +33,10 @@ from orgs.models import (
     SnapshotVersion,
 )
 from orgs.vault import derive_key
+from policy.approvals import get_topic, make_grant
 from policy.compile import load_policy
+from policy.engine import Grant, Grants, Topic
+from policy.models import Approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,15 @@ def _read_revoked(organization_id: UUID) -> frozenset[str]:
     return frozenset(str(jti) for jti in revoked.values_list("jti", flat=True))
 
 
+def _read_grants(organization_id: UUID) -> Grants:
+    """Read the approvals that calls pass by without a question to the database: all but those for one call."""
+    grants: defaultdict[Topic | str, list[Grant]] = defaultdict(list)
+    for row in Approval.objects.for_organization(organization_id).standing():
+        grant = make_grant(row)
+        grants[grant.rule or get_topic(row)].append(grant)
+    return {key: tuple(found) for key, found in grants.items()}
+
+
 def _as_seconds(moment: dt.datetime | None) -> float | None:
     return moment.timestamp() if moment is not None else None
 
@@ -176,4 +188,5 @@ READERS: dict[str, Callable[[UUID], Any]] = {
     "people": _read_people,
     "delegations": _read_delegations,
     "revoked": _read_revoked,
+    "grants": _read_grants,
 }

@@ -24,6 +24,7 @@ FIELDS_BY_TABLE: Mapping[str, str] = {
     "orgs_groupmembership": "people",
     "orgs_issuedtoken": "revoked",
     "orgs_membership": "people",
+    "policy_approval": "grants",
     "policy_baseline": "policy",
     "policy_rule": "policy",
 }

@@ -69,6 +69,8 @@ def use_approvals(*, asked: AskedCall) -> Sequence[Approval]:
     Raises ApprovalDeniedError where somebody lately refused this call, ApprovalImpossibleError where nobody can be
     asked about it.
     """
+    if not asked.questions:
+        raise ValueError("nothing is asked about this call, so nothing can have been answered")
     with transaction.atomic():
         found = _find_covering(asked, list(_lock_in_force(asked)))
         if all(approval is not None for _, approval in found):

@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 from gateway.mcp.envelopes import name_session
-from tests.factories import make_rule
 from tests.gateway.wire.conftest import World
-from tests.gateway.wire.integration import Handler, Reply, Seen, wait_until
+from tests.gateway.wire.integration import Handler, Reply, Seen
 
 
 def test_call_allowed_reaches_the_integration_with_its_credential_and_is_recorded_twice(world: World) -> None:
@@ -55,19 +54,6 @@ def test_call_of_another_tool_is_denied_by_the_user_layer(world: World) -> None:
 
     assert (error["data"]["code"], error["data"]["layer"]) == ("kontext_policy_denied", "user")
     assert world.scripted.seen == []
-
-
-def test_call_that_a_layer_asks_about_is_refused_and_says_so(world: World) -> None:
-    make_rule(world.cast.acme, "user", "ask", user=world.cast.alice, integration=world.integration)
-    wait_until(lambda: "error" in world.call().json())
-    world.scripted.seen.clear()
-
-    error = world.call().json()["error"]
-
-    assert (error["data"]["code"], error["data"]["layer"]) == ("kontext_policy_denied", "user")
-    assert "needs an approval" in error["message"]
-    assert world.scripted.seen == []
-    assert world.phases()[-1] == ("denied", "denied")
 
 
 def test_call_without_connection_answers_with_a_link_for_the_person(world: World) -> None:
