@@ -36,6 +36,11 @@ def answers_for(user: User, role: str) -> Q:
 
     It is `may_author` as a query, about rows with `layer` and `application`; whose user layer it is, is not in it.
     """
-    if role in _AUTHORS or user.is_superuser:
+    if is_policy_author(user, role):
         return Q(layer__in=("org", "application"))
     return Q(layer="application", application__owner=user)
+
+
+def is_policy_author(user: User, role: str) -> bool:
+    """Tell whether a member writes what is said for others, too."""
+    return role in _AUTHORS or user.is_superuser

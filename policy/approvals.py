@@ -10,15 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 
 from audit.services.record import Actor, Subject, record_event
-from orgs.models import User
+from orgs.models import Membership, User
 from orgs.vault import decrypt, encrypt
-from policy.access import may_author
+from policy.access import answers_for, may_author
+from policy.describe import describe_rule
 from policy.engine import Grant, Question, Scope, Topic
 from policy.engine import Layer as EngineLayer
+from policy.engine.questions import BASELINE
 from policy.errors import NotAllowedToAnswerError
 from policy.models import Approval, Layer, Rule
+from policy.querysets import ApprovalQuerySet
 
 # Until when somebody can answer. Until then the arguments are kept.
 WAITING = dt.timedelta(days=1)
@@ -98,6 +102,19 @@ def check_may_answer(user: User, approval: Approval) -> None:
         raise NotAllowedToAnswerError("this is for somebody else to decide")
 
 
+def find_answerable(membership: Membership) -> ApprovalQuerySet[Approval]:
+    """Return the approvals that this person answers, or could have answered."""
+    own = Q(layer=Layer.USER, user=membership.user)
+    rows = Approval.objects.for_organization(membership.organization_id).with_names()
+    return rows.filter(own | answers_for(membership.user, membership.role))
+
+
+def find_visible(membership: Membership) -> ApprovalQuerySet[Approval]:
+    """Return what this person answers, and what is asked about calls made for them."""
+    rows = Approval.objects.for_organization(membership.organization_id).with_names()
+    return rows.filter(Q(user=membership.user) | answers_for(membership.user, membership.role))
+
+
 def name_answerer(approval: Approval) -> str:
     """Return who can answer, in words that name nobody."""
     if approval.layer == Layer.USER:
@@ -110,6 +127,20 @@ def get_topic(approval: Approval) -> Topic:
     """Return what an approval is about, as the engine names it."""
     user = str(approval.user_id) if approval.user_id is not None else None
     return user, str(approval.application_id), str(approval.integration_id), approval.kind, approval.capability
+
+
+def describe_answer_rule(approval: Approval) -> str:
+    return describe_rule(make_rule(approval))
+
+
+def describe_questioners(approval: Approval) -> list[str]:
+    """Return what asks, as sentences: what somebody can see who is asked by it, or for whom it asks."""
+    keys = [one.partition(":")[0] for one in approval.asked_by if one != BASELINE]
+    rules = Rule.objects.for_organization(approval.organization_id).filter(pk__in=keys).with_names()
+    sentences = [f"{describe_rule(rule)}{f' ({rule.reason})' if rule.reason else ''}" for rule in rules]
+    if BASELINE in approval.asked_by:
+        sentences.append("Where no rule speaks, the baseline of this layer is to ask")
+    return sentences
 
 
 def make_grant(approval: Approval) -> Grant:

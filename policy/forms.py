@@ -38,7 +38,7 @@ class RuleForm(forms.Form):
         label="What happens",
         widget=forms.RadioSelect,
         choices=[(Effect.ALLOW, "Allow"), (Effect.ASK, "Ask"), (Effect.DENY, "Never")],
-        help_text="Ask refuses a call as needing your approval; single calls can't be approved yet.",
+        help_text="Ask has each call wait until you approve it.",
         error_messages={"required": "Choose what happens."},
     )
     application = forms.ModelChoiceField(

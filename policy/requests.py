@@ -8,10 +8,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
 
 from audit.services.record import Actor, Subject, record_event
-from orgs.models import User
-from policy.access import may_author
+from orgs.models import Membership, User
+from orgs.querysets import OrganizationOwnedQuerySet
+from policy.access import answers_for, is_policy_author, may_author
 from policy.errors import NotAllowedToAnswerError
 from policy.models import Layer, Rule, RuleRequest
 
@@ -77,6 +82,31 @@ def may_answer(user: User, request: RuleRequest) -> bool:
 def check_may_answer(user: User, request: RuleRequest) -> None:
     if not may_answer(user, request):
         raise NotAllowedToAnswerError("this is for somebody else to decide")
+
+
+def find_answerable(membership: Membership) -> OrganizationOwnedQuerySet[RuleRequest]:
+    """Return the requests that this person answers, or could have answered."""
+    mine = answers_for(membership.user, membership.role)
+    if is_policy_author(membership.user, membership.role):
+        # What a group hands down is said in the user layer, and is theirs to change.
+        mine |= Q(layer=Layer.USER, rule__user__isnull=True)
+    return find_all(membership.organization_id).filter(mine)
+
+
+def find_visible(membership: Membership) -> OrganizationOwnedQuerySet[RuleRequest]:
+    """Return what this person answers, and what they have asked for."""
+    visible = Q(pk__in=find_answerable(membership).values("pk")) | Q(asker=membership.user)
+    return find_all(membership.organization_id).filter(visible)
+
+
+def find_open_requests(membership: Membership) -> OrganizationOwnedQuerySet[RuleRequest]:
+    """Return the requests that wait for this person."""
+    return find_answerable(membership).filter(status=RuleRequest.Status.PENDING, expires_at__gt=timezone.now())
+
+
+def find_all(organization_id: UUID) -> OrganizationOwnedQuerySet[RuleRequest]:
+    rows = RuleRequest.objects.for_organization(organization_id)
+    return rows.select_related("organization", "asker", "application", "integration", "rule", "settled_by")
 
 
 def name_answerer(request: RuleRequest) -> str:

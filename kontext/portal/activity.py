@@ -8,17 +8,20 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from audit.models import AuditEvent
 from connections.models import Integration
 from kontext.portal.calls import CallLine, get_events, read_lines
 from kontext.portal.forms import ActivityFilterForm, PageForm
 from kontext.portal.words import RENEWALS, EventLine
 from orgs.access import get_membership, portal_login_required
 from orgs.models import Delegation
+from policy.requests import find_visible, is_own, read_proposals
 
 PAGE_SIZE = 25
 
@@ -75,9 +78,32 @@ def call(request: HttpRequest, event_id: UUID) -> HttpResponse:
     found = read_lines(get_events(membership).calls().with_results().filter(pk=event_id))
     if not found:
         raise Http404("no such call of this person")
+    event = found[0].event
     mine = Delegation.objects.for_organization(membership.organization).filter(user=membership.user)
-    is_mine = mine.filter(application=found[0].event.application_id).exists()
-    return render(request, "portal/call.html", {"line": found[0], "is_mine": is_mine})
+    context = {
+        "line": found[0],
+        "is_mine": mine.filter(application=event.application_id).exists(),
+        "proposals": [one for one in read_proposals(event.decision) if not is_own(one, membership.user)],
+        "requests": list(find_visible(membership).filter(asker=membership.user, call=str(event.call))),
+        "approvals": _read_approvals(event),
+    }
+    return render(request, "portal/call.html", context)
+
+
+@portal_login_required
+@require_safe
+def call_by_its_own_id(request: HttpRequest, call_id: UUID) -> HttpResponse:
+    """Lead from a refused application's link to the page of its call."""
+    event = get_events(get_membership(request)).calls().filter(call=call_id).first()
+    if event is None:
+        raise Http404("no such call of this person")
+    return HttpResponseRedirect(reverse("portal:call", args=(event.pk,)))
+
+
+def _read_approvals(event: AuditEvent) -> list[str]:
+    """Return the approvals by which a call passed."""
+    approvals = event.details.get("approvals")
+    return [str(one) for one in approvals] if isinstance(approvals, list) else []
 
 
 def _read_page(request: HttpRequest, events: Any, before: UUID | None) -> Page:

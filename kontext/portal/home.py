@@ -22,7 +22,9 @@ from kontext.portal.errands import read_errands
 from orgs.access import get_membership, portal_login_required
 from orgs.models import Application, IdentityProvider, Membership
 from orgs.ui.charts import BarChart, make_bar_chart
+from policy.approvals import find_answerable
 from policy.models import Rule
+from policy.requests import find_open_requests
 from policy.starting_sets import find_unanswered
 
 _DAYS = 7
@@ -46,7 +48,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Something that waits for an administrator."""
+    """Something that waits for an administrator, or for an answer of this person."""
 
     words: str
     address: str
@@ -73,6 +75,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "acting": acting,
         "steps": _read_steps(membership) if membership.is_administrator else [],
         "duties": _read_duties(membership) if membership.is_administrator else [],
+        "questions": _read_questions(membership),
     }
     return render(request, "portal/home.html", context)
 
@@ -117,6 +120,19 @@ def _read_duties(membership: Membership) -> list[Duty]:
         (held, Duty(f"{held} {changed}", _admin(Capability) + "?status__exact=held")),
     ]
     return [duty for count, duty in duties if count]
+
+
+def _read_questions(membership: Membership) -> list[Duty]:
+    """Return what waits for this person's yes or no."""
+    calls = find_answerable(membership).waiting().count()
+    requests = find_open_requests(membership).count()
+    wait = "call waits" if calls == 1 else "calls wait"
+    ask = "person asks" if requests == 1 else "people ask"
+    questions = [
+        (calls, Duty(f"{calls} {wait} for your approval", reverse("policy:approvals"))),
+        (requests, Duty(f"{requests} {ask} you for a rule", reverse("policy:requests"))),
+    ]
+    return [duty for count, duty in questions if count]
 
 
 def _admin(model: type[Model]) -> str:

@@ -14,5 +14,6 @@ urlpatterns = [
     path("applications/<uuid:application_id>/begin/<str:begin_with>/", applications.begin, name="begin"),
     path("activity/", activity.activity, name="activity"),
     path("activity/mine/", activity.own_activity, name="own_activity"),
+    path("activity/calls/<uuid:call_id>/", activity.call_by_its_own_id, name="call_by_its_own_id"),
     path("activity/<uuid:event_id>/", activity.call, name="call"),
 ]

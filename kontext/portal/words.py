@@ -33,6 +33,15 @@ _SENTENCES: Mapping[str, str] = {
     EventType.RULE_CREATED: "You added a rule: {sentence}",
     EventType.RULE_CHANGED: "You changed a rule: {sentence}",
     EventType.RULE_DELETED: "You deleted a rule: {sentence}",
+    EventType.RULE_REQUESTED: "You asked for a rule: {sentence}",
+    EventType.RULE_REQUEST_ACCEPTED: "You agreed to a request: {sentence}",
+    EventType.RULE_REQUEST_DECLINED: "You declined a request: {sentence}",
+    EventType.RULE_REQUEST_WITHDRAWN: "You took back a request: {sentence}",
+    EventType.APPROVAL_REQUESTED: "{application} asked for an approval at {integration}",
+    EventType.APPROVAL_APPROVED: "You approved a call to {integration} by {application}",
+    EventType.APPROVAL_DENIED: "You denied a call to {integration} by {application}",
+    EventType.APPROVAL_USED: "{application} used an approval at {integration}",
+    EventType.APPROVAL_WITHDRAWN: "You took back an approval for {application} at {integration}",
 }
 
 

@@ -31,6 +31,7 @@ NAVIGATION = (
     ("Connections", "/connections/"),
     ("Applications", "/applications/"),
     ("My rules", "/rules/"),
+    ("Approvals", "/approvals/"),
     ("Activity", "/activity/"),
 )
 THEMES = ("light", "dark")

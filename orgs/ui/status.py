@@ -33,6 +33,12 @@ _STATUSES = {
     "held": Status("ask", "Held: definition changed"),
     "removed": Status("silent", "Gone from the integration"),
     "not_connected": Status("silent", "Not connected"),
+    # approvals, and requests for rules
+    "approved": Status("allow", "Approved"),
+    "used": Status("allow", "Approved once, and used"),
+    "withdrawn": Status("silent", "Withdrawn"),
+    "accepted": Status("allow", "Accepted"),
+    "declined": Status("deny", "Declined"),
     # effects of rules and decisions
     "allow": Status("allow", "Allow"),
     "ask": Status("ask", "Ask"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from connections.models import Capability, Integration
 from orgs.ids import uuid7
@@ -104,6 +105,10 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.target} by {self.application}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property
     def target(self) -> str:
