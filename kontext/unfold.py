@@ -85,6 +85,8 @@ NAVIGATION: list[dict[str, Any]] = [
         "items": [
             {**_link("Rules", "gavel", "policy.Rule"), "active": _is_about_rules},
             _link("Baselines", "horizontal_rule", "policy.Baseline"),
+            _link("Approvals", "approval", "policy.Approval"),
+            _link("Requests", "contact_support", "policy.RuleRequest"),
             {
                 "title": "Who may do what",
                 "icon": "rule",

@@ -18,6 +18,7 @@ from audit.models import AuditEvent
 from orgs.access import get_membership, portal_login_required
 from orgs.http import make_actor
 from orgs.models import Membership
+from orgs.vault import VaultError
 from policy.approval_forms import ApproveForm, DenyForm
 from policy.approvals import (
     describe_answer_rule,
@@ -139,6 +140,7 @@ def _show(
     request: HttpRequest, found: Approval, approve: ApproveForm, deny: DenyForm, *, status: int = 200
 ) -> HttpResponse:
     membership = get_membership(request)
+    arguments, is_readable = _read_arguments(found)
     is_waiting = found.status == Approval.Status.PENDING and not found.is_over
     context: dict[str, Any] = {
         "approval": found,
@@ -147,13 +149,22 @@ def _show(
         "is_waiting": is_waiting,
         "answerer": name_answerer(found),
         "asked_by": describe_questioners(found),
-        "arguments": show_arguments(open_arguments(found)) if is_waiting else None,
+        "arguments": arguments if is_waiting else None,
+        "is_readable": is_readable,
         "explanation": _find_explanation(membership, found),
         "approve": approve,
         "deny": deny,
         "rule": describe_answer_rule(found),
     }
     return render(request, "policy/approval.html", context, status=status)
+
+
+def _read_arguments(found: Approval) -> tuple[list[tuple[str, str]], bool]:
+    """Return the arguments as they are shown, and whether they could be opened at all."""
+    try:
+        return show_arguments(open_arguments(found)), True
+    except VaultError:
+        return [], False
 
 
 def _find_explanation(membership: Membership, found: Approval) -> Any:

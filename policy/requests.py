@@ -106,7 +106,8 @@ def find_open_requests(membership: Membership) -> OrganizationOwnedQuerySet[Rule
 
 def find_all(organization_id: UUID) -> OrganizationOwnedQuerySet[RuleRequest]:
     rows = RuleRequest.objects.for_organization(organization_id)
-    return rows.select_related("organization", "asker", "application", "integration", "rule", "settled_by")
+    named = (f"rule__{name}" for name in ("user", "group", "application", "integration"))
+    return rows.select_related("organization", "asker", "application", "integration", "settled_by", *named)
 
 
 def name_answerer(request: RuleRequest) -> str:

@@ -12,7 +12,8 @@ from audit.services.record import Actor
 from audit.types import EventType
 from orgs.http import make_actor
 from orgs.models import User
-from policy.approvals import LIFETIMES, ONCE, check_may_answer, make_rule, record_approval_event
+from orgs.vault import VaultError
+from policy.approvals import LIFETIMES, ONCE, check_may_answer, make_rule, open_arguments, record_approval_event
 from policy.errors import SettledError
 from policy.models import Approval, Rule
 from policy.services.create_rule import create_rule
@@ -34,6 +35,7 @@ def approve_call(
     with transaction.atomic():
         row = lock_waiting(approval)
         check_may_answer(approver, row)
+        _check_readable(row)
         row.status, row.scope, row.arguments = Approval.Status.APPROVED, _read_scope(scope), b""
         row.settled_by, row.settled_at = approver, timezone.now()
         row.expires_at = _get_end(scope, lifetime, row.settled_at)
@@ -59,6 +61,14 @@ def lock_waiting(approval: Approval) -> Approval:
     if row.expires_at is None or row.expires_at <= timezone.now():
         raise SettledError("the time to answer this is over: the application has to ask again")
     return row
+
+
+def _check_readable(row: Approval) -> None:
+    """Refuse a yes to what nobody can have read."""
+    try:
+        open_arguments(row)
+    except VaultError:
+        raise SettledError("the arguments were changed in the database and can't be opened: deny this") from None
 
 
 def _read_scope(scope: str) -> str:

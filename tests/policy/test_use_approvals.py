@@ -338,6 +338,10 @@ def test_arguments_moved_to_another_row_do_not_open(cast: Cast) -> None:
     second.arguments = first.arguments
     with pytest.raises(VaultError):
         open_arguments(second)
+    second.save()
+    with pytest.raises(SettledError, match="can't be opened"):  # nobody can have read them
+        approve_call(approval=second, approver=cast.alice, scope="once")
+    assert deny_call(approval=second, approver=cast.alice).status == "denied"
 
 
 @pytest.mark.parametrize(
