@@ -154,6 +154,7 @@ def _get_source_address(scope: RsgiScope, headers: Mapping[str, str], config: Co
 @lru_cache(maxsize=4096)
 def _read_address(address: str) -> str | None:
     try:
-        return str(ip_address(address))
+        # One with a zone (fe80::1%eth0) means something on one machine alone, and PostgreSQL has no place for it.
+        return str(ip_address(address)) if "%" not in address else None
     except ValueError:
         return None

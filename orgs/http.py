@@ -59,7 +59,8 @@ def get_source_address(request: HttpRequest) -> str | None:
     if settings.TRUST_PROXY:
         address = request.headers.get("X-Forwarded-For", address).rpartition(",")[2].strip()
     try:
-        return str(ip_address(address))
+        # One with a zone (fe80::1%eth0) means something on one machine alone, and PostgreSQL has no place for it.
+        return str(ip_address(address)) if "%" not in address else None
     except ValueError:
         return None
 

@@ -20,6 +20,7 @@ from orgs.http import get_source_address
         (True, "1.2.3.4, 203.0.113.9", "203.0.113.9"),
         (True, "2001:db8::1", "2001:db8::1"),
         (True, "nonsense", None),
+        (True, "fe80::1%eth0", None),
     ],
 )
 def test_source_address_believes_the_trusted_proxy_alone(
