@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
-    with _database():
+    with database():
         _prepare()
         print(f"{'writers':>9} {'rows/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'CPU µs/row':>11}")
         _print("libpq", *_measure_floor(options.seconds))
@@ -48,7 +48,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 @contextmanager
-def _database() -> Iterator[None]:
+def database() -> Iterator[None]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kontext.settings")
     os.environ.setdefault("KONTEXT_SECRET_KEY", os.urandom(24).hex())
     if os.environ.get("DATABASE_URL"):

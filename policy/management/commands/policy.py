@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 from argparse import ArgumentParser
@@ -11,6 +12,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.core.management import BaseCommand, CommandError
 from django.db import transaction
+from django.utils import timezone
 
 from audit.services.record import Actor
 from orgs.models import Organization
@@ -22,11 +24,14 @@ from policy.engine.cedar import export_rules
 from policy.errors import DocumentError
 from policy.findings import Examiner
 from policy.history import read_history
+from policy.replay_report import ReplayProgress, write_json, write_text
 from policy.services.apply_document import Changes, apply_document, find_changes
+from policy.services.replay import replay
 from policy.services.restore_rule import restore_rule
 from policy.state import write_value
 
 _ACTOR = Actor(user_name="manage.py policy import")
+_MOST_DAYS = 3660
 _RESTORING = Actor(user_name="manage.py policy restore")
 
 
@@ -36,15 +41,16 @@ class Command(BaseCommand):
     help = "Keep an organization's rules in a file, test what they decide, see who changed them, and take changes back."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=["export", "diff", "import", "test", "history", "restore"])
+        parser.add_argument("action", choices=["export", "diff", "import", "test", "replay", "history", "restore"])
         parser.add_argument("--organization", required=True, help="the organization's slug")
-        parser.add_argument("--file", help="the YAML file of rules (diff, import) or of tests (test)")
+        parser.add_argument("--file", help="the YAML file of rules (diff, import, replay) or of tests (test)")
         parser.add_argument("--rules", help="test: a YAML file of rules to try in place of the stored ones")
         parser.add_argument("--rule", type=UUID, help="history: of this rule alone")
         parser.add_argument("--event", type=UUID, help="restore: the change after which the rule was right")
+        parser.add_argument("--days", type=int, default=30, help="replay: calls of how many days past (30)")
         parser.add_argument("--cedar", action="store_true", help="export: as Cedar policies")
         parser.add_argument("--dry-run", action="store_true", help="import: say what would change, and change nothing")
-        parser.add_argument("--json", action="store_true", help="diff, import, test, history: print JSON")
+        parser.add_argument("--json", action="store_true", help="diff, import, test, replay, history: print JSON")
 
     def handle(self, *_arguments: Any, action: str, organization: str, **options: Any) -> None:
         found = Organization.objects.filter(slug=organization).first()
@@ -96,6 +102,16 @@ class Command(BaseCommand):
             self.stdout.write(f"{len(outcomes) - len(failed)} of {len(outcomes)} decisions are as expected")
         if failed:
             sys.exit(1)
+
+    def _replay(self, organization: Organization, options: dict[str, Any]) -> None:
+        if not 1 <= options["days"] <= _MOST_DAYS:
+            raise CommandError(f"give --days from 1 to {_MOST_DAYS}")
+        document = read_document(organization, _read(options, "file")) if options["file"] else None
+        since = timezone.now() - dt.timedelta(days=options["days"])
+        # On standard error: what is found can be sent elsewhere meanwhile.
+        with ReplayProgress(sys.stderr) as progress:
+            found = replay(organization=organization, document=document, since=since, progress=progress.show)
+        self.stdout.write(write_json(found) if options["json"] else write_text(found))
 
     def _history(self, organization: Organization, options: dict[str, Any]) -> None:
         revisions = list(read_history(organization=organization, rule=options["rule"]))
