@@ -31,8 +31,8 @@ def _link(title: str, icon: str, label: str) -> dict[str, Any]:
 
 
 def _is_about_rules(request: HttpRequest) -> bool:
-    # Its own entry is the simulation, whose address lies below.
-    return request.path.startswith("/admin/policy/rule/") and "/simulate/" not in request.path
+    # What has an entry of its own lies below.
+    return request.path.startswith("/admin/policy/rule/") and not request.path.endswith(("/simulate/", "/matrix/"))
 
 
 def _file(path: str) -> Callable[[HttpRequest], str]:
@@ -91,6 +91,12 @@ NAVIGATION: list[dict[str, Any]] = [
                 "title": "Who may do what",
                 "icon": "rule",
                 "link": reverse_lazy("admin:policy_rule_simulate"),
+                "permission": may_see("policy.Rule"),
+            },
+            {
+                "title": "Matrix",
+                "icon": "grid_on",
+                "link": reverse_lazy("admin:policy_rule_matrix"),
                 "permission": may_see("policy.Rule"),
             },
         ],

@@ -17,6 +17,7 @@ from orgs.http import make_actor
 from orgs.models import Membership
 from orgs.templatetags.kontext_ui import relative_time, status_chip
 from policy.access import may_author
+from policy.admin.matrix import show_matrix
 from policy.admin.rule_form import EXAMPLE, RuleForm
 from policy.admin.simulation import show_simulation
 from policy.describe import describe_rule
@@ -74,7 +75,8 @@ class RuleAdmin(OrganizationModelAdmin):
 
     def get_urls(self) -> Any:
         simulate = path("simulate/", self.admin_site.admin_view(self.simulate), name="policy_rule_simulate")
-        return [simulate, *super().get_urls()]
+        matrix = path("matrix/", self.admin_site.admin_view(self.matrix), name="policy_rule_matrix")
+        return [simulate, matrix, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = (
@@ -142,6 +144,9 @@ class RuleAdmin(OrganizationModelAdmin):
 
     def simulate(self, request: HttpRequest) -> HttpResponse:
         return show_simulation(self, request)
+
+    def matrix(self, request: HttpRequest) -> HttpResponse:
+        return show_matrix(self, request)
 
     def _switch(self, request: HttpRequest, rule: Rule, *, is_enabled: bool) -> None:
         author: Any = request.user

@@ -40,6 +40,7 @@ def test_pages_fit_and_complain_about_nothing(
         "/admin/policy/rule/",
         f"/admin/policy/rule/{rule.pk}/change/",
         f"/admin/policy/rule/simulate/?application={cast.pr_bot.pk}&user={cast.alice.pk}",
+        f"/admin/policy/rule/matrix/?application={cast.pr_bot.pk}",
         "/admin/audit/auditevent/",
     ):
         page.goto(address)
@@ -85,3 +86,78 @@ def test_rule_is_written_with_the_condition_fields_and_reads_as_a_sentence(
         page.get_by_role("link", name="Nobody may use delete_* in any integration where repo starts with acme/")
     ).to_be_visible()
     assert Rule.objects.get().created_by_id == cast.carol.pk
+
+
+# Before it is on: the simulation and the matrix
+
+
+@pytest.fixture
+def story(cast: Cast) -> Cast:
+    """Engineering may use GitHub, Alice lets issues be made but nothing be deleted, PR-Bot is for one repository."""
+    make_rule(cast.acme, "org", "allow", group=cast.engineering, integration=cast.github)
+    make_rule(cast.acme, "user", "allow", user=cast.alice, capability="create_issue")
+    make_rule(cast.acme, "user", "deny", user=cast.alice, capability="delete_repo", reason="Deleting is for people")
+    only = {"argument": "repo", "operator": "equals", "value": "acme/frontend"}
+    make_rule(cast.acme, "application", "allow", application=cast.pr_bot, integration=cast.github, conditions=only)
+    return cast
+
+
+def test_simulation_explains_a_call_that_is_not_made(story: Cast, open_browser: Callable[..., Page]) -> None:
+    page = open_browser(story.carol)
+    page.goto("/admin/policy/rule/simulate/")
+    page.get_by_label("Application").select_option(label="PR-Bot")
+    page.get_by_label("For").select_option(label="Alice Adams")
+    page.get_by_label("Capability").select_option(label="github:create_issue")
+    page.get_by_label("Arguments").fill('{"repo": "acme/backend"}')
+    page.get_by_role("button", name="Ask the rules").click()
+    expect(page.get_by_text("Denied by the application layer")).to_be_visible()
+    expect(page.get_by_text("The owner of PR-Bot or an administrator could add the rule")).to_be_visible()
+    page.get_by_label("Arguments").fill('{"repo": "acme/frontend"}')
+    page.get_by_role("button", name="Ask the rules").click()
+    expect(page.get_by_text("Allowed by every layer")).to_be_visible()
+    page.get_by_label("Arguments").fill("{repo")
+    page.get_by_role("button", name="Ask the rules").click()
+    expect(page.get_by_text("This is no JSON")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_matrix_leads_from_a_cell_to_its_explanation(
+    story: Cast, open_browser: Callable[..., Page], width: int
+) -> None:
+    page = open_browser(story.carol, width=width, color_scheme="dark" if width < 500 else "light")
+    page.goto("/admin/policy/rule/matrix/")
+    expect(page.get_by_text("Choose an application to see")).to_be_visible()
+    page.get_by_label("Application").select_option(label="PR-Bot")
+    page.get_by_role("button", name="Show who may").click()
+    table = page.get_by_role("table")
+    expect(table.get_by_role("columnheader", name="Alice Adams")).to_be_visible()
+    row = table.get_by_role("row", name="github:create_issue")
+    expect(row.get_by_role("button", name="depends on the arguments")).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    table.get_by_role("row", name="github:delete_repo").get_by_role("button", name="denied").nth(1).click()
+    expect(page.get_by_role("heading", name="PR-Bot uses github:delete_repo for Alice Adams")).to_be_visible()
+    expect(page.get_by_text("Denied by the user layer")).to_be_visible()
+    expect(page.get_by_text("Deleting is for people").first).to_be_visible()
+
+
+def test_matrix_is_used_with_the_keyboard(story: Cast, open_browser: Callable[..., Page]) -> None:
+    page = open_browser(story.carol)
+    page.goto(f"/admin/policy/rule/matrix/?application={story.pr_bot.pk}")
+    cells = page.locator(".k-matrix td button")
+    cells.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    expect(cells.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(cells.nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="PR-Bot uses github:create_issue for Alice Adams")).to_be_visible()
+
+
+def test_matrix_with_everything_chosen_is_the_simulation(story: Cast, open_browser: Callable[..., Page]) -> None:
+    page = open_browser(story.carol)
+    page.goto(
+        f"/admin/policy/rule/matrix/?application={story.pr_bot.pk}&user=nobody&capability={story.create_issue.pk}"
+    )
+    expect(page.get_by_role("heading", name="PR-Bot uses github:create_issue for Nobody")).to_be_visible()

@@ -32,3 +32,39 @@ document.addEventListener("submit", (event) => {
 
 // Coming back with the browser's button shows the page as it was left.
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+// The matrix: one tab stop, arrow keys between cells, and a cell opens the simulation of its call.
+document.addEventListener("DOMContentLoaded", () => {
+  const first = document.querySelector(".k-matrix td button");
+  if (first) first.tabIndex = 0;
+});
+
+document.addEventListener("click", (event) => {
+  const cell = event.target.closest(".k-matrix td");
+  if (!cell) return;
+  const table = cell.closest("table");
+  const query = new URLSearchParams();
+  for (const axis of ["application", "user", "capability"]) {
+    const fixed = table.getAttribute(`data-fixed-${axis}`);
+    if (fixed) query.set(axis, fixed);
+  }
+  query.set(table.dataset.columns, table.tHead.rows[0].cells[cell.cellIndex].dataset.id);
+  query.set(table.dataset.rows, cell.parentElement.dataset.id);
+  if (query.get("user") === "nobody") query.set("user", "");
+  location.href = `${table.dataset.simulation}?${query}`;
+});
+
+document.addEventListener("keydown", (event) => {
+  const button = event.target.closest?.(".k-matrix td button");
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+  if (!button || !step) return;
+  event.preventDefault();
+  const cell = button.parentElement;
+  const rows = cell.closest("tbody").rows;
+  const row = rows[cell.parentElement.sectionRowIndex + step[0]];
+  const next = row?.cells[cell.cellIndex + step[1]]?.querySelector("button");
+  if (!next) return;
+  button.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+});
