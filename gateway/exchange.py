@@ -7,6 +7,7 @@ obtain the credential, write down the outcome; only then does it leave.
 from __future__ import annotations
 
 import datetime as dt
+import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,13 +33,19 @@ from orgs.models import Application, Delegation, IssuedToken, Membership, User
 from orgs.oauth.errors import OAuthError
 from orgs.oauth.resources import INVOKE_SCOPE
 from orgs.oauth.verify import find_valid_token
-from policy.engine import Decision
+from orgs.vault import derive_key
+from policy.approvals import get_link, name_answerer
+from policy.engine import Decision, Effect
+from policy.errors import ApprovalDeniedError, ApprovalImpossibleError
+from policy.models import Approval
 from policy.services.simulate import simulate
+from policy.services.use_approvals import AskedCall, use_approvals
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name, RFC 8693 §3)
 BEARER = ("Authorization", "Bearer {token}")
 _SECONDS = 15.0
+_NO_ARGUMENTS = b"{}"
 
 
 class RefusedError(OAuthError):
@@ -70,7 +77,7 @@ class _Exchange:
         *,
         decision: Decision | None = None,
         credential: UsableCredential | None = None,
-        **details: str,
+        **details: Any,
     ) -> None:
         is_over = phase == "completed"
         record_event(
@@ -118,7 +125,8 @@ def exchange_token(request: HttpRequest, application: Application | None) -> Map
     )
     decision = _decide(exchange, request)
     connection = _get_connection(exchange, decision)
-    exchange.record("requested", "", decision=decision)
+    approvals: dict[str, Any] = {} if decision.is_allowed else {"approvals": _use_approvals(exchange, decision)}
+    exchange.record("requested", "", decision=decision, **approvals)
     credential = _obtain(exchange, connection)
     _release(exchange, credential)
     return _make_answer(integration, connection, credential)
@@ -181,7 +189,7 @@ def _hold_access(application: Application, token: IssuedToken) -> None:
 
 
 def _decide(exchange: _Exchange, request: HttpRequest) -> Decision:
-    """Ask the rules about `issue_credential`. Raises RefusedError where they don't allow it."""
+    """Ask the rules about `issue_credential`. Raises RefusedError where they deny it; what they ask about goes on."""
     decision = simulate(
         organization=exchange.integration.organization,
         user=exchange.user,
@@ -192,10 +200,51 @@ def _decide(exchange: _Exchange, request: HttpRequest) -> Decision:
         arguments={},
         source_address=get_source_address(request) or "",
     )
-    if not decision.is_allowed:
+    if decision.effect is Effect.DENY:
         exchange.record("denied", "denied", decision=decision, code="kontext_policy_denied")
         raise RefusedError("access_denied", decision.explain()["sentence"], kontext="kontext_policy_denied", status=403)
     return decision
+
+
+def _use_approvals(exchange: _Exchange, decision: Decision) -> list[str]:
+    """Return the approvals by which this passes. Raises RefusedError, with the page where somebody gives one."""
+    try:
+        rows = use_approvals(asked=_make_asked(exchange, decision))
+    except (ApprovalDeniedError, ApprovalImpossibleError) as error:
+        raise _refuse_unapproved(exchange, decision, str(error)) from None
+    waiting = next((row for row in rows if row.status == Approval.Status.PENDING), None)
+    if waiting is not None:
+        text = f"This has to be approved first, by {name_answerer(waiting)} (code {waiting.code})."
+        raise _refuse_unapproved(exchange, decision, text, uri=get_link(waiting))
+    return [str(row.pk) for row in rows]
+
+
+def _refuse_unapproved(exchange: _Exchange, decision: Decision, text: str, *, uri: str = "") -> RefusedError:
+    code = "kontext_approval_required"
+    exchange.record("denied", "denied", decision=decision, code=code)
+    return RefusedError("access_denied", text, kontext=code, uri=uri, status=403)
+
+
+def _make_asked(exchange: _Exchange, decision: Decision) -> AskedCall:
+    integration, user = exchange.integration, exchange.user
+    key = derive_key(integration.organization_id, "arguments-digest")
+    consent = Delegation.objects.usable().filter(application=exchange.application, user=user).first()
+    return AskedCall(
+        organization_id=integration.organization_id,
+        user_id=user.pk if user is not None else None,
+        application_id=exchange.application.pk,
+        integration_id=integration.pk,
+        kind=Capability.Kind.TOOL,
+        capability=ISSUE_CREDENTIAL,
+        klass=Capability.Klass.DESTRUCTIVE,
+        arguments=_NO_ARGUMENTS,
+        arguments_digest=hmac.new(key, _NO_ARGUMENTS, "sha256").hexdigest(),
+        questions=decision.get_questions(),
+        policy_version=decision.version,
+        call=exchange.call,
+        since=consent.granted_at.timestamp() if consent is not None else 0.0,
+        actor=make_actor(user=user, application=exchange.application),
+    )
 
 
 def _get_connection(exchange: _Exchange, decision: Decision) -> Connection:

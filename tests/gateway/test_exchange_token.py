@@ -24,6 +24,8 @@ from gateway.exchange import ACCESS_TOKEN, GRANT_TYPE
 from orgs.models import Application, IssuedToken, User
 from orgs.services.revoke_delegation import revoke_delegation
 from orgs.services.suspend_person import suspend_membership
+from policy.models import Approval
+from policy.services.approve_call import approve_call
 from tests.factories import (
     Cast,
     allow_integration,
@@ -282,6 +284,20 @@ def test_exchange_that_a_rule_denies_is_refused_with_the_reason(desk: Desk, laye
 def test_exchange_is_not_allowed_by_rules_about_lesser_classes(desk: Desk, klass: str) -> None:
     desk.cast.acme.rules.filter(layer="user").update(capability="", klass=klass)
     assert desk.exchange()[1]["error"] == "access_denied"
+
+
+def test_exchange_that_a_rule_asks_about_waits_for_its_approval(desk: Desk) -> None:
+    make_rule(desk.cast.acme, "user", "ask", user=desk.cast.alice, capability="issue_*")
+    status, answer = desk.exchange()
+    approval = Approval.objects.with_names().get()
+    assert (status, answer["error"], answer["code"]) == (403, "access_denied", "kontext_approval_required")
+    assert answer["error_uri"].endswith(f"/approvals/{approval.pk}/")
+    assert approval.code in answer["error_description"]
+    assert [event.outcome for event in desk.events()] == ["denied"]
+    approve_call(approval=approval, approver=desk.cast.alice, scope="once")
+    assert desk.exchange()[0] == 200
+    assert desk.events()[1].details["approvals"] == [str(approval.pk)]
+    assert desk.exchange()[1]["code"] == "kontext_approval_required"
 
 
 def test_exchange_without_connection_leads_the_person_to_one(desk: Desk) -> None:
