@@ -11,6 +11,7 @@ from tests.api.test_events import record_call
 from tests.factories import (
     Cast,
     make_application,
+    make_approval,
     make_capability,
     make_connection,
     make_delegation,
@@ -18,12 +19,14 @@ from tests.factories import (
     make_integration,
     make_member,
     make_rule,
+    make_rule_request,
 )
 
 pytestmark = pytest.mark.django_db
 LISTS = [
     "/applications",
     "/applications/access-graph",
+    "/approvals",
     "/applications/{application}/integrations",
     "/applications/{application}/sessions",
     "/audit-events",
@@ -33,6 +36,7 @@ LISTS = [
     "/integrations",
     "/mcp-events",
     "/members",
+    "/rule-requests",
     "/rules",
     "/traces",
 ]
@@ -59,7 +63,10 @@ def _count(client: Api, address: str) -> int:
 def _add_rows(cast: Cast, name: str) -> None:
     person = make_member(cast.acme, f"Person {name}")
     integration = make_integration(cast.acme, f"integration-{name}")
-    make_capability(integration, name)
+    capability = make_capability(integration, name)
+    make_approval(cast.pr_bot, person, capability)
+    made = make_rule(cast.acme, "org", "deny", group=make_group(cast.acme, f"Denied {name}"))
+    make_rule_request(cast.pr_bot, person, capability, action="remove", rule=made)
     make_connection(integration, person)
     make_delegation(cast.pr_bot, person)
     make_rule(cast.acme, "application", "allow", application=make_application(cast.acme, name), integration=integration)

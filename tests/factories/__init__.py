@@ -4,6 +4,7 @@ from tests.factories.cast import Cast, make_cast
 from tests.factories.rows import (
     allow_integration,
     make_application,
+    make_approval,
     make_call,
     make_capability,
     make_connection,
@@ -13,6 +14,7 @@ from tests.factories.rows import (
     make_member,
     make_organization,
     make_rule,
+    make_rule_request,
 )
 from tests.factories.tokens import issue_token
 
@@ -21,6 +23,7 @@ __all__ = [
     "allow_integration",
     "issue_token",
     "make_application",
+    "make_approval",
     "make_call",
     "make_capability",
     "make_cast",
@@ -31,4 +34,5 @@ __all__ = [
     "make_member",
     "make_organization",
     "make_rule",
+    "make_rule_request",
 ]

@@ -13,7 +13,7 @@ from audit.types import EventType
 from connections.models import ApplicationIntegration, Capability, Connection, Integration
 from orgs.ids import uuid7
 from orgs.models import Application, Delegation, Group, GroupMembership, Membership, Organization, User
-from policy.models import Rule
+from policy.models import Approval, Rule, RuleRequest
 
 _numbers = count(1)
 
@@ -119,3 +119,45 @@ def make_call(
 
 def make_rule(organization: Organization, layer: str, effect: str, **fields: Any) -> Rule:
     return Rule.objects.create(organization=organization, layer=layer, effect=effect, **fields)
+
+
+def make_approval(application: Application, user: User | None, capability: Capability, **fields: Any) -> Approval:
+    """Make an open question of the organization's layer, without the arguments."""
+    defaults: dict[str, Any] = {
+        "layer": "org",
+        "kind": "tool",
+        "capability": capability.name,
+        "arguments_digest": uuid7().hex.ljust(64, "0"),
+        "asked_by": ["baseline"],
+        "question": uuid7().hex,
+        "policy_version": 1,
+        "call": uuid7(),
+        "code": "BCDF-GHJK",
+        "expires_at": timezone.now() + dt.timedelta(hours=1),
+    }
+    return Approval.objects.create(
+        organization=capability.organization,
+        application=application,
+        user=user,
+        integration=capability.integration,
+        **{**defaults, **fields},
+    )
+
+
+def make_rule_request(application: Application, asker: User, capability: Capability, **fields: Any) -> RuleRequest:
+    defaults: dict[str, Any] = {
+        "action": "add",
+        "layer": "org",
+        "proposal": uuid7().hex,
+        "sentence": f"An administrator could add the rule “{application} may use {capability.name}”.",
+        "call": uuid7(),
+        "expires_at": timezone.now() + dt.timedelta(days=1),
+    }
+    return RuleRequest.objects.create(
+        organization=capability.organization,
+        application=application,
+        asker=asker,
+        integration=capability.integration,
+        capability=capability.name,
+        **{**defaults, **fields},
+    )
