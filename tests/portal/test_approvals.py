@@ -191,6 +191,15 @@ def test_person_sees_what_waits_for_others_and_can_not_answer_it(cast: Cast, sig
     assert Approval.objects.get().settled_by == cast.carol
 
 
+def test_answer_from_another_site_is_refused(cast: Cast, waiting: Approval) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(cast.alice, backend="django.contrib.auth.backends.ModelBackend")
+    for form in ({"answer": "approve", "scope": "rule"}, {"answer": "deny"}):
+        assert browser.post(f"/approvals/{waiting.pk}/", form).status_code == 403
+    assert Approval.objects.get().status == "pending"
+    assert "frame-ancestors 'none'" in browser.get(f"/approvals/{waiting.pk}/").headers["Content-Security-Policy"]
+
+
 def test_arguments_that_pretend_are_spelled_out(cast: Cast, waiting: Approval, sign_in: SignIn) -> None:
     (trick,) = ask(cast, b'{"repo":"acme/\\u202eevil","html":"<b>bold</b>"}', "e" * 64)
     page = sign_in(cast.alice).get(f"/approvals/{trick.pk}/").content.decode()
