@@ -225,7 +225,7 @@ class PolicyDeniedError(GatewayError):
 class ApprovalRequiredError(PolicyDeniedError):
     """The rules ask somebody first. `pages` are where: one for each layer that asks; none where nobody can be asked.
 
-    `reason` is approval_required; or, without pages, refused, too_large, too_long, too_many, or busy.
+    `reason` is approval_required; or, without pages, refused, too_large, bad_name, too_many, or busy.
     """
 
     code = "kontext_approval_required"

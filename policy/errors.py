@@ -32,7 +32,7 @@ class SettledError(Exception):
 
 
 class ApprovalImpossibleError(Exception):
-    """What the rules ask about can't be put before anybody. `reason` is too_large, too_long, too_many, or busy."""
+    """What the rules ask about can't be put before anybody. `reason` is too_large, bad_name, too_many, or busy."""
 
     def __init__(self, text: str, *, reason: str) -> None:
         super().__init__(text)

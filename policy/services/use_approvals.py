@@ -71,6 +71,7 @@ def use_approvals(*, asked: AskedCall) -> Sequence[Approval]:
     """
     if not asked.questions:
         raise ValueError("nothing is asked about this call, so nothing can have been answered")
+    _check_name(asked.capability)
     with transaction.atomic():
         found = _find_covering(asked, list(_lock_in_force(asked)))
         if all(approval is not None for _, approval in found):
@@ -81,6 +82,12 @@ def use_approvals(*, asked: AskedCall) -> Sequence[Approval]:
         open_questions = [question for question, approval in found if approval is None]
         _check_not_denied(asked, open_questions)
         return [_ask(asked, question) for question in open_questions]
+
+
+def _check_name(name: str) -> None:
+    """Resources may be called anything; what can't be stored or read can't be asked about."""
+    if len(name) > _MAX_NAME or "\0" in name:
+        raise ApprovalImpossibleError("what has such a name can't be put before anybody", reason="bad_name")
 
 
 def _about(asked: AskedCall) -> ApprovalQuerySet[Approval]:
@@ -161,8 +168,6 @@ def _check_can_ask(asked: AskedCall) -> None:
     if len(asked.arguments) > MAX_ARGUMENTS_BYTES:
         text = f"a call with more than {MAX_ARGUMENTS_BYTES // 1024} KiB of arguments can't be put before anybody"
         raise ApprovalImpossibleError(text, reason="too_large")
-    if len(asked.capability) > _MAX_NAME:
-        raise ApprovalImpossibleError("what has so long a name can't be put before anybody", reason="too_long")
     waiting = Approval.objects.for_organization(asked.organization_id).filter(application=asked.application_id)
     if waiting.filter(user=asked.user_id).waiting().count() >= MOST_WAITING:
         text = f"{MOST_WAITING} calls of this application wait for an answer already: it has to wait for those first"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orgs.api.schema import get_schema_document
 from tests.api.conftest import Api, make_api
-from tests.factories import Cast, make_connection, make_rule
+from tests.factories import Cast, make_approval, make_connection, make_rule, make_rule_request
 
 DOCUMENT = json.loads(get_schema_document())
 # Others' servers are asked there.
@@ -63,6 +63,8 @@ def client_of_carol(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> Api:
     monkeypatch.setattr("orgs.api.base.record_use", lambda *given: 0)
     make_connection(cast.github, cast.alice)
     make_rule(cast.acme, "org", "allow")
+    make_approval(cast.pr_bot, cast.alice, cast.create_issue)
+    make_rule_request(cast.pr_bot, cast.alice, cast.create_issue)
     return make_api(cast.acme, cast.carol)
 
 
@@ -83,6 +85,8 @@ def _identifiers(cast: Cast) -> st.SearchStrategy[dict[str, str]]:
         "capability_id": st.just(str(cast.create_issue.pk)) | _keys(cast),
         "connection_id": _keys_of(cast.github.connections),
         "rule_id": _keys_of(cast.acme.rules),
+        "approval_id": _keys_of(cast.acme.approvals),
+        "rule_request_id": _keys_of(cast.acme.rule_requests),
         "delegation_id": _keys(cast),
         "event_id": _keys(cast),
         "trace_id": _keys(cast),

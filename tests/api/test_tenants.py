@@ -21,12 +21,14 @@ PUBLIC = {"/api/v1/schema", "/api/v1/docs"}
 ROUTES = [route for route in all_routes() if route.template.startswith("/api/v1/") and route.template not in PUBLIC]
 PATH_PARAMETERS = (
     "application_id",
+    "approval_id",
     "capability_id",
     "connection_id",
     "delegation_id",
     "event_id",
     "integration_id",
     "rule_id",
+    "rule_request_id",
     "trace_id",
 )
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

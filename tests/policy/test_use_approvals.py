@@ -332,6 +332,14 @@ def test_ask_about_what_nobody_would_read_is_refused(cast: Cast) -> None:
     assert not Approval.objects.exists()
 
 
+@pytest.mark.parametrize("name", ["x" * 2049, "a\0b"], ids=["long", "NUL"])
+@pytest.mark.usefixtures("asking")
+def test_ask_about_what_has_no_readable_name_is_refused(cast: Cast, name: str) -> None:
+    with pytest.raises(ApprovalImpossibleError, match="such a name"):
+        use_approvals(asked=ask(cast, kind="resource", capability=name))
+    assert not Approval.objects.exists()
+
+
 @pytest.mark.usefixtures("asking")
 def test_arguments_moved_to_another_row_do_not_open(cast: Cast) -> None:
     first, second = get_waiting(cast), get_waiting(cast, digest="b" * 64)

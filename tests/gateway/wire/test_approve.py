@@ -262,9 +262,14 @@ def test_call_with_more_than_anybody_reads_is_refused(world: World) -> None:
 def test_missing_connection_uses_no_approval_up(world: World) -> None:
     approval = approve(world, ask(world))
     world.connection.delete()
+    # Of another call, which nothing asks about: until the gateway knows.
     wait_until(
-        lambda: world.call(params=PARAMS).json()["error"]["data"]["code"] == "kontext_integration_connection_required"
+        lambda: "error" in world.call(params={"name": "list_issues", "arguments": {"repo": "acme/frontend"}}).json()
     )
+
+    error = world.call(params=PARAMS).json()["error"]
+
+    assert error["data"]["code"] == "kontext_integration_connection_required"
     assert Approval.objects.get(pk=approval.pk).status == "approved"
 
 
