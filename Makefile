@@ -37,7 +37,7 @@ check: lint types ## Everything that needs no test run: lint, types, migrations,
 	$(UV) run --quiet python manage.py makemigrations --check --dry-run
 	$(UV) run --quiet python -m tests.production_settings
 
-bench: $(UV) ## Measure the gateway against a bare pass-through and the policy engine
+bench: $(UV) ## Measure the gateway against a bare pass-through, the policy engine, and sealing
 	$(UV) run --quiet python -m benchmarks
 
 audit: $(UV) ## Look the locked dependencies up in the advisory databases (needs the network)

@@ -11,7 +11,7 @@ exported log has the text before them and needs no encoder.
 
 from __future__ import annotations
 
-from audit.merkle import hash_leaf
+import hashlib
 
 VERSION = 1
 # A version is never changed. Whoever adds a column to the log adds a version, which is written from then on.
@@ -46,11 +46,12 @@ COLUMNS: dict[int, tuple[str, ...]] = {
     )
 }
 _MOMENTS = ("occurred_at", "recorded_at")
+_PREFIXES = {version: bytes([0, version]) for version in range(256)}
 
 
 def hash_event(data: bytes, version: int = VERSION) -> bytes:
-    """Return the leaf hash of an event whose JSON array this is."""
-    return hash_leaf(bytes([version]) + data)
+    """Return the leaf hash of an event whose JSON array this is: merkle.hash_leaf, with one copy of the data less."""
+    return hashlib.sha256(_PREFIXES[version] + data).digest()
 
 
 def data_sql(alias: str, version: int = VERSION) -> str:

@@ -89,7 +89,7 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> str:
 
     Raises NoteError otherwise. Signatures of other keys are passed over; a bad one of a known key spoils the note.
     """
-    text, signatures = _split(note)
+    text, signatures = _split_note(note)
     known = {(key.name, key.id): key for key in keys}
     signers = [
         (known[name, signature[:4]], signature[4:]) for name, signature in signatures if (name, signature[:4]) in known
@@ -121,7 +121,7 @@ def read_notes(text: str) -> Iterator[str]:
         yield "".join(lines)
 
 
-def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+def _split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     body, separator, tail = note.rpartition("\n\n")
     lines = tail.removesuffix("\n").split("\n")
     if not separator or not tail.endswith("\n") or len(lines) > _MOST_SIGNATURES:

@@ -13,6 +13,7 @@ from audit.models import Checkpoint, Leaf, Node, Tree
 from audit.services.seal import NODE_LEVELS
 
 _BLOCK = 1 << NODE_LEVELS
+_MOST_BLOCKS = 1_024
 
 
 class NotSealedError(LookupError):
@@ -59,6 +60,8 @@ class StoredNodes:
     def _get_block(self, level: int, number: int) -> list[bytes]:
         block = self._blocks.get((level, number))
         if block is None:
+            if len(self._blocks) >= _MOST_BLOCKS:
+                self._blocks.clear()
             rows = Node.objects.filter(level=level) if level else Leaf.objects.all()
             within = rows.filter(tree=self._tree, index__gte=number * _BLOCK, index__lt=(number + 1) * _BLOCK)
             block = [bytes(hash_) for hash_ in within.order_by("index").values_list("hash", flat=True)]

@@ -61,5 +61,6 @@ class EventType(StrEnum):
     MEMBERSHIP_CHANGED = "membership.changed"
     GROUP_CHANGED = "group.changed"
     KEY_ROTATED = "key.rotated"
+    AUDIT_EXPORTED = "audit.exported"
     ADMIN_CHANGED = "admin.changed"
     MANAGEMENT_REFUSED = "management.refused"

@@ -34,6 +34,11 @@ ALLOW_PRIVATE_NETWORKS = env.bool("KONTEXT_ALLOW_PRIVATE_NETWORKS", default=Fals
 # The root key wraps each organization's data key (orgs/vault). With neither set, a file is made in the data folder.
 ROOT_KEY = env("KONTEXT_ROOT_KEY", default="")
 ROOT_KEY_FILE = env("KONTEXT_ROOT_KEY_FILE", default=str(DATA_DIR / "root.key"))
+# Where signed checkpoints of the audit trail are published: files, and an address that each is sent to. Keep them away
+# from whoever could change the database.
+CHECKPOINT_DIR = Path(env("KONTEXT_CHECKPOINT_DIR", default=str(DATA_DIR / "checkpoints")))
+CHECKPOINT_WEBHOOK = env("KONTEXT_CHECKPOINT_WEBHOOK", default="")
+CHECKPOINT_SECONDS = env.int("KONTEXT_CHECKPOINT_SECONDS", default=60)
 
 DATABASES = {"default": env.db_url_config(env("DATABASE_URL", default="") or embedded_database_url(DATA_DIR))}
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
@@ -235,6 +240,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     },
     "confirm-revocations": {"task": "connections.confirm_revocations", "schedule": 60.0, "options": {"expires": 60.0}},
     "discover-pending": {"task": "connections.discover_pending", "schedule": 300.0, "options": {"expires": 300.0}},
+    "publish-checkpoints": {
+        "task": "orgs.publish_checkpoints",
+        "schedule": float(CHECKPOINT_SECONDS),
+        "options": {"expires": float(CHECKPOINT_SECONDS)},
+    },
     "forget-connect-sessions": {"task": "connections.forget_sessions", "schedule": 3600.0},
     "expire-approvals": {"task": "policy.expire_approvals", "schedule": 60.0, "options": {"expires": 60.0}},
     "forget-settled": {"task": "policy.forget_settled", "schedule": 86400.0},

@@ -11,6 +11,7 @@ from social_django.models import Association, Nonce
 
 from orgs.models import IssuedToken
 from orgs.oauth.registration import delete_unclaimed_applications
+from orgs.services.publish_checkpoints import deliver_checkpoints, publish_checkpoints
 from orgs.services.rotate_signing_keys import rotate_signing_keys
 
 
@@ -33,3 +34,9 @@ def delete_expired_tokens() -> None:
 @shared_task(name="orgs.delete_unclaimed_applications", ignore_result=True)
 def delete_unclaimed() -> None:
     delete_unclaimed_applications()
+
+
+@shared_task(name="orgs.publish_checkpoints", ignore_result=True)
+def publish() -> None:
+    publish_checkpoints()
+    deliver_checkpoints()

@@ -61,18 +61,22 @@ def examine_static_files() -> Iterable[Finding]:
 
 def examine_deployment() -> Iterable[Finding]:
     """Django's deployment checks and ours. On a loopback address only what would be wrong there, too."""
-    is_local = all(_is_loopback(url) for url in (settings.PUBLIC_URL, settings.GATEWAY_URL))
     messages = checks.run_checks(include_deployment_checks=True)
     for message in messages:
         fix = message.hint or "manage.py check --deploy (docs/configuration.md has the settings)"
         if message.is_serious():
             yield error("Configuration", f"{message.msg} ({message.id})", fix)
-        elif not is_local and message.level >= checks.WARNING:
+        elif not is_local() and message.level >= checks.WARNING:
             yield warning("Configuration", f"{message.msg} ({message.id})", fix)
-    if is_local:
+    if is_local():
         yield ok("Configuration", "serves this machine alone; before others use it: manage.py check --deploy")
     elif not messages:
         yield ok("Configuration", "as production should be")
+
+
+def is_local() -> bool:
+    """Tell whether the installation serves this machine alone."""
+    return all(_is_loopback(url) for url in (settings.PUBLIC_URL, settings.GATEWAY_URL))
 
 
 def _is_loopback(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 from pathlib import Path
@@ -11,16 +12,23 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError
 from django.test import override_settings
+from django.utils import timezone
 from pytest_django import Settings
 
-from kontext.doctor import processes, security, servers
+from audit.models import AuditEvent, Checkpoint, Tree
+from audit.services.record import record_event
+from audit.services.seal import seal_events
+from kontext.doctor import audit, processes, security, servers
 from kontext.doctor.findings import Finding, Level
 from orgs.models import User
+from orgs.services.checkpoint_keys import sign_checkpoint
+from orgs.services.publish_checkpoints import publish_checkpoints
 from orgs.services.rotate_signing_keys import get_or_create_active_signing_key
 from orgs.vault import forget_keys
 from tests.e2e.processes import free_port
 
 pytestmark = pytest.mark.django_db
+LONG_AGO = timezone.now() - dt.timedelta(hours=1)
 
 
 def levels(findings: list[Finding]) -> list[Level]:
@@ -123,3 +131,30 @@ def test_examine_deployment_warns_of_what_is_insecure_for_others() -> None:
 def test_examine_deployment_on_loopback_is_content(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DJANGO_ALLOW_ASYNC_UNSAFE")  # for tests alone, and rightly complained about
     assert levels(list(security.examine_deployment())) == [Level.OK]
+
+
+def test_examine_sealing_says_when_it_is_behind() -> None:
+    record_event(type="person.signed_in", organization_id=None)
+    assert levels(list(audit.examine_sealing())) == [Level.OK]
+    AuditEvent(type="person.signed_in", occurred_at=LONG_AGO, recorded_at=LONG_AGO).save(force_insert=True)
+    [finding] = audit.examine_sealing()
+    assert finding.level is Level.ERROR
+    assert "sealing is behind" in finding.text
+    seal_events(sign=sign_checkpoint)
+    assert levels(list(audit.examine_sealing())) == [Level.OK]
+
+
+def test_examine_checkpoints_says_when_none_is_published(elsewhere: Settings) -> None:
+    elsewhere.CHECKPOINT_DIR = elsewhere.DATA_DIR / "checkpoints"
+    record_event(type="person.signed_in", organization_id=None)
+    seal_events(sign=sign_checkpoint)
+    assert list(audit.examine_checkpoints()) == []  # it is not due yet
+    tree = Tree.objects.get()
+    Checkpoint.objects.create(tree=tree, size=9, note="", sealed_at=LONG_AGO)
+    assert levels(list(audit.examine_checkpoints())) == [Level.ERROR]
+    publish_checkpoints()
+    assert levels(list(audit.examine_checkpoints())) == [Level.OK]
+    elsewhere.PUBLIC_URL = "https://kontext.example"
+    assert levels(list(audit.examine_checkpoints())) == [Level.OK, Level.WARNING]
+    elsewhere.CHECKPOINT_DIR = elsewhere.DATA_DIR.parent / "kept"
+    assert levels(list(audit.examine_checkpoints())) == [Level.OK]

@@ -1,0 +1,165 @@
+"""Verify an exported audit log, trusting nobody: `python verify.py`, in the folder it came in.
+
+Needs Python 3.11 or newer and the package `cryptography`, and nothing of Kontext. Every event is hashed as it stands in
+events.jsonl, and the tree over them must have the root that the signed checkpoint states. Give `--key` what you were
+told of the key by other means, and `--checkpoint` what you kept of the log before: the bundle can't vouch for itself.
+Exit codes: 0 it is as it was sealed, 1 it is not, 2 the command line was not understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from audit.merkle import Frontier, ProofError, hash_leaf, verify_inclusion
+from audit.notes import Checkpoint, NoteError, VerifierKey, open_checkpoint, parse_key, read_notes
+
+# What follows "event" up to the last brace is the leaf's data, byte for byte.
+_LINE = re.compile(rb'\A\{"index": ([0-9]{1,18}), "version": ([0-9]{1,3}), "event": (\[.*\])\}\n\Z', re.DOTALL)
+
+
+class BundleError(Exception):
+    """The bundle is not what was sealed, or no bundle at all. Says what is wrong first."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Verify an exported audit log.")
+    parser.add_argument("--bundle", type=Path, default=Path(__file__).resolve().parent, help="its folder")
+    parser.add_argument("--key", action="append", default=[], help="a key you trust, instead of those in the bundle")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoints that you kept, which must be of this log")
+    options = parser.parse_args(arguments)
+    try:
+        text = verify_bundle(options.bundle, keys=options.key, kept=options.checkpoint)
+    except BundleError as error:
+        print(f"✕ {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    print(f"✓ {text}")  # noqa: T201
+    return 0
+
+
+def verify_bundle(folder: Path, *, keys: Sequence[str] = (), kept: Path | None = None) -> str:
+    """Return a sentence on what was verified. Raises BundleError."""
+    trusted = _read_keys(folder, keys)
+    manifest = _read_manifest(folder)
+    head = _open(_read(folder / "checkpoint"), trusted)
+    earlier = [_open(note, trusted) for note in read_notes(_read(kept))] if kept is not None else []
+    if not manifest.get("complete"):
+        if earlier:
+            raise BundleError("kept checkpoints can only be compared with a complete export")
+        count = _verify_part(folder, head)
+    else:
+        count = _verify_whole(folder, head, earlier)
+    if count != manifest.get("count"):
+        raise BundleError(f"the bundle has {count} events, but says that it has {manifest.get('count')}")
+    whole = "all" if manifest.get("complete") else "part of the"
+    source = "the key you gave" if keys else "a key that came with the bundle: compare it with one from elsewhere"
+    return f"{count} events, {whole} {head.size} of {head.origin}, are as they were sealed; signed with {source}"
+
+
+def _verify_whole(folder: Path, head: Checkpoint, earlier: Sequence[Checkpoint]) -> int:
+    wanted = {checkpoint.size: checkpoint for checkpoint in [*earlier, head]}
+    if any(checkpoint.origin != head.origin for checkpoint in earlier):
+        raise BundleError("a checkpoint that was kept is of another log")
+    if max(wanted) > head.size:
+        raise BundleError(f"the log had {max(wanted)} events once, and has {head.size} here: the newest are missing")
+    frontier = Frontier()
+    _compare(frontier, wanted)
+    for index, leaf in _read_events(folder):
+        if index != frontier.size:
+            raise BundleError(f"event {frontier.size} is missing: event {index} stands in its place")
+        frontier = frontier.append([leaf])
+        _compare(frontier, wanted)
+    if frontier.size != head.size:
+        raise BundleError(f"the newest events are missing: {frontier.size} of {head.size} are there")
+    return frontier.size
+
+
+def _compare(frontier: Frontier, wanted: dict[int, Checkpoint]) -> None:
+    checkpoint = wanted.get(frontier.size)
+    if checkpoint is not None and frontier.root() != checkpoint.root:
+        raise BundleError(f"the first {frontier.size} events are not those that were sealed: the root differs")
+
+
+def _verify_part(folder: Path, head: Checkpoint) -> int:
+    count, last = 0, -1
+    proofs = _read_proofs(folder)
+    for index, leaf in _read_events(folder):
+        proof_index, hashes = next(proofs, (-1, []))
+        if proof_index != index or index <= last:
+            raise BundleError(f"event {index} has no proof, or is not in order")
+        try:
+            verify_inclusion(leaf, index, head.size, hashes, head.root)
+        except ProofError:
+            raise BundleError(f"event {index} is not what was sealed") from None
+        count, last = count + 1, index
+    if next(proofs, None) is not None:
+        raise BundleError(f"an event after event {last} is missing: there is a proof for it")
+    return count
+
+
+def _read_events(folder: Path) -> Iterator[tuple[int, bytes]]:
+    with _open_file(folder / "events.jsonl") as file:
+        for number, line in enumerate(file, 1):
+            found = _LINE.match(line)
+            if found is None or int(found[2]) > 255:
+                raise BundleError(f"line {number} of events.jsonl is no event")
+            yield int(found[1]), hash_leaf(bytes([int(found[2])]) + found[3])
+
+
+def _read_proofs(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
+    with _open_file(folder / "proofs.jsonl") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                proof = json.loads(line)
+                yield int(proof["index"]), [base64.b64decode(hash_, validate=True) for hash_ in proof["hashes"]]
+            except (ValueError, KeyError, TypeError):
+                raise BundleError(f"line {number} of proofs.jsonl is no proof") from None
+
+
+def _read_keys(folder: Path, given: Sequence[str]) -> list[VerifierKey]:
+    lines = given or [line for line in _read(folder / "keys").splitlines() if line.strip()]
+    try:
+        return [parse_key(line) for line in lines]
+    except NoteError as error:
+        raise BundleError(str(error)) from None
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(_read(folder / "manifest.json"))
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or manifest.get("format") != 1:
+        raise BundleError("manifest.json is not one that this verifier knows")
+    return manifest
+
+
+def _open(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
+    try:
+        return open_checkpoint(note, keys)
+    except NoteError as error:
+        raise BundleError(f"the checkpoint can't be trusted: {error}") from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path.name} can't be read: {error}") from None
+
+
+def _open_file(path: Path) -> Any:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise BundleError(f"{path.name} can't be read: {error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
