@@ -20,10 +20,10 @@ TEMPLATE = "kontext"
 
 
 class OwnServer:
-    """It doesn't wait for the disk at commit, as an operator may have it: what asks for durability must say so."""
+    """By default it doesn't wait for the disk at commit, as an operator may have it: who needs that must say so."""
 
-    def __init__(self, folder: Path) -> None:
-        self.server = PostgresServer(folder, PostgresOptions(durable=False, max_connections=50))
+    def __init__(self, folder: Path, options: PostgresOptions | None = None) -> None:
+        self.server = PostgresServer(folder, options or PostgresOptions(durable=False, max_connections=50))
         self.start()
         environment = {**os.environ, "DATABASE_URL": self.server.url}
         command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
