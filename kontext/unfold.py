@@ -106,6 +106,7 @@ NAVIGATION: list[dict[str, Any]] = [
         "separator": True,
         "items": [
             _link("Audit events", "history", "audit.AuditEvent"),
+            _link("Audit trees", "account_tree", "audit.Tree"),
             _link("Signing keys", "encrypted", "orgs.SigningKey"),
         ],
     },

@@ -34,6 +34,7 @@ from orgs.admin import (  # noqa: E402
     organizations,
     people,
     signing_keys,
+    trees,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "organizations",
     "people",
     "signing_keys",
+    "trees",
 ]

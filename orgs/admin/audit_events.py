@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any, ClassVar
 from uuid import UUID
@@ -18,6 +19,7 @@ from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from audit.models import AuditEvent
+from audit.proofs import NotSealedError, prove_event
 from audit.types import EventType
 from orgs.admin_site import OrganizationModelAdmin, get_access
 from orgs.administration.activity import EVENT_READERS, is_related_to
@@ -126,6 +128,7 @@ class AuditEventAdmin(OrganizationModelAdmin):
         ("Decision", {"fields": ("decision_shown", "policy_version")}),
         ("Details", {"fields": ("details_shown",)}),
         ("Trace", {"fields": ("call", "request_id", "trace_id", "session", "id")}),
+        ("Proof", {"fields": ("proof_shown",)}),
     )
     readonly_fields = (
         "outcome_shown",
@@ -133,6 +136,7 @@ class AuditEventAdmin(OrganizationModelAdmin):
         "latency",
         "decision_shown",
         "details_shown",
+        "proof_shown",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -188,6 +192,26 @@ class AuditEventAdmin(OrganizationModelAdmin):
     @display(description="details")
     def details_shown(self, obj: AuditEvent) -> SafeString | str:
         return _as_json(obj.details) if obj.details else "None."
+
+    @display(description="in the tree")
+    def proof_shown(self, obj: AuditEvent) -> SafeString | str:
+        try:
+            proof = prove_event(obj.pk)
+        except NotSealedError:
+            return "Not sealed yet: that takes a second."
+        shown = {
+            "leafIndex": proof.index,
+            "leafVersion": proof.version,
+            "leafData": proof.data,
+            "hashes": [base64.b64encode(hash_).decode() for hash_ in proof.hashes],
+            "checkpoint": proof.checkpoint.note,
+        }
+        return format_html(
+            'Leaf {} of {}, sealed and signed.<details class="more"><summary>Inclusion proof</summary>{}</details>',
+            proof.index,
+            proof.checkpoint.size,
+            _as_json(shown),
+        )
 
 
 def _as_json(value: Any) -> SafeString:
