@@ -29,6 +29,7 @@ class TreeAdmin(OrganizationModelAdmin):
     has_events: ClassVar[bool] = False
     reader_roles = EVENT_READERS
     list_display = ("organization_name", "size", "sealed_at", "published_size", "published_at")
+    list_filter = ("published_at",)
     search_fields = ("origin",)
     ordering = ("origin",)
     fieldsets = (
