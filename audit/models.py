@@ -99,6 +99,7 @@ class Tree(models.Model):
     published_size = models.BigIntegerField(default=0)
     published_at = models.DateTimeField(null=True, blank=True)
     delivered_size = models.BigIntegerField(default=0)
+    streamed_size = models.BigIntegerField(default=0)
 
     objects = TreeQuerySet.as_manager()
 

@@ -39,6 +39,10 @@ ROOT_KEY_FILE = env("KONTEXT_ROOT_KEY_FILE", default=str(DATA_DIR / "root.key"))
 CHECKPOINT_DIR = Path(env("KONTEXT_CHECKPOINT_DIR", default=str(DATA_DIR / "checkpoints")))
 CHECKPOINT_WEBHOOK = env("KONTEXT_CHECKPOINT_WEBHOOK", default="")
 CHECKPOINT_SECONDS = env.int("KONTEXT_CHECKPOINT_SECONDS", default=60)
+# Where audit events are sent as OCSF, one JSON object a line: a file, an address, or both.
+EVENT_STREAM_FILE = env("KONTEXT_EVENT_STREAM_FILE", default="")
+EVENT_STREAM_URL = env("KONTEXT_EVENT_STREAM_URL", default="")
+EVENT_STREAM_AUTHORIZATION = env("KONTEXT_EVENT_STREAM_AUTHORIZATION", default="")
 
 DATABASES = {"default": env.db_url_config(env("DATABASE_URL", default="") or embedded_database_url(DATA_DIR))}
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
@@ -245,6 +249,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "schedule": float(CHECKPOINT_SECONDS),
         "options": {"expires": float(CHECKPOINT_SECONDS)},
     },
+    "stream-events": {"task": "orgs.stream_events", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget-connect-sessions": {"task": "connections.forget_sessions", "schedule": 3600.0},
     "expire-approvals": {"task": "policy.expire_approvals", "schedule": 60.0, "options": {"expires": 60.0}},
     "forget-settled": {"task": "policy.forget_settled", "schedule": 86400.0},

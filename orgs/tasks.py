@@ -13,6 +13,10 @@ from orgs.models import IssuedToken
 from orgs.oauth.registration import delete_unclaimed_applications
 from orgs.services.publish_checkpoints import deliver_checkpoints, publish_checkpoints
 from orgs.services.rotate_signing_keys import rotate_signing_keys
+from orgs.services.stream_events import stream_events
+
+# A little less than the schedule's own, so that a busy log has one sender most of the time.
+STREAM_SECONDS = 4.0
 
 
 @shared_task(name="orgs.rotate_signing_keys", ignore_result=True)
@@ -40,3 +44,8 @@ def delete_unclaimed() -> None:
 def publish() -> None:
     publish_checkpoints()
     deliver_checkpoints()
+
+
+@shared_task(name="orgs.stream_events", ignore_result=True)
+def stream() -> None:
+    stream_events(seconds=STREAM_SECONDS)
