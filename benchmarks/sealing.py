@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.audit_log import _database, _prepare
+from benchmarks.audit_log import database
 
 _COPY = """
     INSERT INTO audit_auditevent (id, organization_id, type, occurred_at, call, phase, outcome, user_id, user_name,
@@ -35,7 +35,7 @@ _PAUSE = 0.02
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
-    with _database():
+    with database():
         _prepare()
         _write(options.events)
         _measure_backlog(options.events)
@@ -51,6 +51,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=5_000)
     parser.add_argument("--seconds", type=float, default=10.0)
     return parser.parse_args(arguments)
+
+
+def _prepare() -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", "audit", verbosity=0)
 
 
 def _write(count: int) -> None:
