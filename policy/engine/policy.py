@@ -177,12 +177,16 @@ class Policy:
             self._remembered = 1 + sum(len(step.cells) for step in plan)
         self._plans[shape] = plan
 
-    def _make_plan(self, call: Call, more: Sequence[Cell] = ()) -> list[Step]:
-        layers = [layer for layer in Layer if call.user is not None or layer is not Layer.USER]
-        cells = [*self.index.find_cells(call), *more]
-        return [self._make_step(layer, [cell for cell in cells if cell.layer is layer], call) for layer in layers]
+    def list_layers(self, call: Call) -> list[Layer]:
+        return [layer for layer in Layer if call.user is not None or layer is not Layer.USER]
 
-    def _make_step(self, layer: Layer, cells: list[Cell], call: Call) -> Step:
+    def _make_plan(self, call: Call, more: Sequence[Cell] = ()) -> list[Step]:
+        cells = [*self.index.find_cells(call), *more]
+        layers = self.list_layers(call)
+        return [self.make_step(layer, [cell for cell in cells if cell.layer is layer], call) for layer in layers]
+
+    def make_step(self, layer: Layer, cells: list[Cell], call: Call) -> Step:
+        """Return what a layer has to say with these cells."""
         # What speaks for everybody's calls doesn't speak for calls that nobody is behind (DESIGN section 7).
         is_strict = call.user is None and layer is Layer.ORG
         step = Step(layer, None if is_strict else self.baselines.get(layer), cells)

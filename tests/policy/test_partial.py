@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from policy.engine import Call, Effect, Layer, Policy, Rule, compile_policy
-from policy.engine.partial import read_known, tell_effects
+from policy.engine.partial import Overview, read_known, tell_effects
 from tests.policy.strategies import baselines, calls, dense_rule_sets
 
 FRONTEND = {"argument": "repo", "operator": "equals", "value": "acme/frontend"}
+# Drawing such sets is slow where others share the machine, and says nothing about what is tested.
+_patiently = settings(suppress_health_check=[HealthCheck.too_slow])
 _OTHER = {Effect.ALLOW: Effect.DENY, Effect.DENY: Effect.ASK, Effect.ASK: Effect.ALLOW}
 CALL = Call(user="alice", application="bot", integration="github", capability="create_issue", arguments={}, now=1.0)
 
@@ -24,6 +27,7 @@ ORG, USER = rule("org", Layer.ORG, Effect.ALLOW), rule("user", Layer.USER, Effec
 BOT = rule("bot", Layer.APPLICATION, Effect.ALLOW, application="bot", conditions=FRONTEND)
 
 
+@_patiently
 @given(dense_rule_sets, baselines, calls)
 def test_tell_effects_includes_what_the_arguments_lead_to(
     rules: list[Rule], given_baselines: dict[Layer, Effect], call: Call
@@ -32,6 +36,7 @@ def test_tell_effects_includes_what_the_arguments_lead_to(
     assert policy.decide(call).effect in tell_effects(policy, call, {})
 
 
+@_patiently
 @given(dense_rule_sets, baselines, calls)
 def test_tell_effects_by_its_own_explanation_is_certain(
     rules: list[Rule], given_baselines: dict[Layer, Effect], call: Call
@@ -42,6 +47,7 @@ def test_tell_effects_by_its_own_explanation_is_certain(
     assert decision.effect in tell_effects(policy, call, known)
 
 
+@_patiently
 @given(dense_rule_sets, baselines, calls)
 def test_tell_effects_of_a_draft_includes_what_it_would_decide(
     rules: list[Rule], given_baselines: dict[Layer, Effect], call: Call
@@ -52,6 +58,16 @@ def test_tell_effects_of_a_draft_includes_what_it_would_decide(
     draft = compile_policy([*kept, *changed], baselines=given_baselines)
     known = _read(draft, call, explanation, kept)
     assert draft.decide(call).effect in tell_effects(draft, call, known)
+
+
+@_patiently
+@given(dense_rule_sets, baselines, st.lists(calls, min_size=1, max_size=8))
+def test_overview_tells_the_same(rules: list[Rule], given_baselines: dict[Layer, Effect], some: list[Call]) -> None:
+    policy = compile_policy(rules, baselines=given_baselines)
+    overview = Overview(policy)
+    for call in some:
+        now = replace(call, now=some[0].now, source_address=some[0].source_address)
+        assert overview.tell_effects(now) == tell_effects(policy, now, {})
 
 
 def test_tell_effects_depends_on_arguments_that_are_not_known() -> None:
