@@ -77,16 +77,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _start_everything(stack: ExitStack, folder: Path, workers: int) -> list[Target]:
-    echo_port, pass_port, gateway_port = (_find_port() for _ in range(3))
+    echo_port, pass_port, gateway_port = (find_port() for _ in range(3))
     echo_url = f"http://127.0.0.1:{echo_port}/mcp"
-    echo = stack.enter_context(_process("-m", "benchmarks.echo_server", str(echo_port), KEY))
-    _set_environment(stack, folder, gateway_port)
-    token = _prepare_database(echo_url)
+    echo = stack.enter_context(process("-m", "benchmarks.echo_server", str(echo_port), KEY))
+    set_environment(stack, folder, gateway_port)
+    token = prepare_database(echo_url)
     passing = {"ECHO_URL": echo_url, "ECHO_KEY": KEY}
-    passthrough = stack.enter_context(_granian("benchmarks.passthrough:app", pass_port, workers, passing))
-    gateway = stack.enter_context(_granian("gateway.app:app", gateway_port, workers, {}))
-    _wait_for(pass_port)
-    _wait_for(gateway_port)
+    passthrough = stack.enter_context(granian("benchmarks.passthrough:app", pass_port, workers, passing))
+    gateway = stack.enter_context(granian("gateway.app:app", gateway_port, workers, {}))
+    wait_for(pass_port)
+    wait_for(gateway_port)
 
     def target(name: str, port: int, path: str, bearer: str, pid: int) -> Target:
         headers = {**HEADERS, "authorization": f"Bearer {bearer}"}
@@ -99,7 +99,7 @@ def _start_everything(stack: ExitStack, folder: Path, workers: int) -> list[Targ
     ]
 
 
-def _set_environment(stack: ExitStack, folder: Path, gateway_port: int) -> None:
+def set_environment(stack: ExitStack, folder: Path, gateway_port: int) -> None:
     for name in [name for name in os.environ if name.startswith("KONTEXT_")]:
         del os.environ[name]
     folder.chmod(0o711)
@@ -116,7 +116,7 @@ def _set_environment(stack: ExitStack, folder: Path, gateway_port: int) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "kontext.settings"
 
 
-def _prepare_database(echo_url: str) -> str:
+def prepare_database(echo_url: str) -> str:
     import django
     from django.core.management import call_command
 
@@ -127,14 +127,14 @@ def _prepare_database(echo_url: str) -> str:
     return make_world(echo_url=echo_url, key=KEY)
 
 
-def _granian(application: str, port: int, workers: int, environment: dict[str, str]) -> AbstractContextManager[int]:
+def granian(application: str, port: int, workers: int, environment: dict[str, str]) -> AbstractContextManager[int]:
     options = ("--interface", "rsgi", "--loop", "uvloop", "--http", "1", "--no-ws", "--log-level", "warning")
     where = ("--host", "127.0.0.1", "--port", str(port), "--workers", str(workers))
-    return _process("-m", "granian", *options, *where, application, environment=environment)
+    return process("-m", "granian", *options, *where, application, environment=environment)
 
 
 @contextmanager
-def _process(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[int]:
+def process(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[int]:
     process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env={**os.environ, **(environment or {})})
     try:
         yield process.pid
@@ -143,13 +143,13 @@ def _process(*arguments: str, environment: dict[str, str] | None = None) -> Iter
         process.wait(timeout=15)
 
 
-def _find_port() -> int:
+def find_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
