@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -249,6 +251,23 @@ class ApprovalRefusedError(ApprovalRequiredError):
     """Somebody was asked about this very call lately, and said no."""
 
     code = "kontext_approval_denied"
+
+
+class LimitReachedError(PolicyDeniedError):
+    """The rules would allow the call, but not so often: `until` (unix seconds) the limit is used up."""
+
+    code = "kontext_limit_reached"
+    rpc_code = -32007
+
+    def __init__(self, text: str, decision: Decision, until: float) -> None:
+        super().__init__(text, decision)
+        self.seconds = max(1, math.ceil(until - time.time()))
+
+    def get_headers(self) -> dict[str, str]:
+        return {"retry-after": str(self.seconds)}
+
+    def get_details(self) -> dict[str, Any]:
+        return {**super().get_details(), "retryAfter": self.seconds}
 
 
 class IntegrationUnreachableError(GatewayError):

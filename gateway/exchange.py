@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hmac
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from policy.engine import Decision, Effect
 from policy.errors import ApprovalDeniedError, ApprovalImpossibleError
 from policy.models import Approval
 from policy.services.simulate import simulate
+from policy.services.take_uses import take_uses
 from policy.services.use_approvals import AskedCall, use_approvals
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -51,8 +53,17 @@ _NO_ARGUMENTS = b"{}"
 class RefusedError(OAuthError):
     """A refusal with what helps to mend it: our own code, and perhaps the page where a person can (error_uri)."""
 
-    def __init__(self, code: str, description: str, *, kontext: str, uri: str = "", status: int = 400) -> None:
-        super().__init__(code, description, status=status)
+    def __init__(
+        self,
+        code: str,
+        description: str,
+        *,
+        kontext: str,
+        uri: str = "",
+        status: int = 400,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(code, description, status=status, retry_after=retry_after)
         self._more = {"code": kontext, **({"error_uri": uri} if uri else {})}
 
     def as_dict(self) -> dict[str, str]:
@@ -126,6 +137,7 @@ def exchange_token(request: HttpRequest, application: Application | None) -> Map
     decision = _decide(exchange, request)
     connection = _get_connection(exchange, decision)
     approvals: dict[str, Any] = {} if decision.is_allowed else {"approvals": _use_approvals(exchange, decision)}
+    decision = _take_limits(exchange, decision)
     exchange.record("requested", "", decision=decision, **approvals)
     credential = _obtain(exchange, connection)
     _release(exchange, credential)
@@ -244,6 +256,22 @@ def _make_asked(exchange: _Exchange, decision: Decision) -> AskedCall:
         call=exchange.call,
         since=consent.granted_at.timestamp() if consent is not None else 0.0,
         actor=make_actor(user=user, application=exchange.application),
+    )
+
+
+def _take_limits(exchange: _Exchange, decision: Decision) -> Decision:
+    """Count a use of each limit that the decision relies on. Raises RefusedError where one is used up."""
+    taken = take_uses(organization_id=exchange.integration.organization_id, decision=decision)
+    if taken.effect is decision.effect:
+        return taken
+    exchange.record("denied", "denied", decision=taken, code="kontext_limit_reached")
+    until = min((taken.call.spent or {}).values())
+    raise RefusedError(
+        "access_denied",
+        taken.explain()["sentence"],
+        kontext="kontext_limit_reached",
+        status=429,
+        retry_after=max(1, math.ceil(until - time.time())),
     )
 
 

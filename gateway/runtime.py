@@ -6,6 +6,7 @@ from gateway.approvals import Approvals
 from gateway.audit_log import AuditLog
 from gateway.authentication import Authenticator
 from gateway.credentials import Credentials
+from gateway.limits import Limits
 from gateway.snapshot import Snapshots
 from gateway.snapshot.connections import ConnectionCopies
 from gateway.snapshot.listener import Listener
@@ -16,6 +17,7 @@ _READING_THREADS = 2
 _RENEWING_THREADS = 16
 # Calls that the rules ask about wait for each other here, and for nobody else.
 _APPROVING_THREADS = 4
+_COUNTING_THREADS = 2
 
 
 class Runtime:
@@ -28,6 +30,8 @@ class Runtime:
         self._listener = Listener()
         self.snapshots = Snapshots(self._listener, self._reading)
         self.authenticator = Authenticator(self.snapshots)
+        self._counting = Threads("counting", _COUNTING_THREADS)
+        self.limits = Limits(self._counting)
         self.audit_log = AuditLog()
         self.approvals = Approvals(self._approving)
         self.credentials = Credentials(ConnectionCopies(self._listener, self._reading), self._renewing)
@@ -43,6 +47,7 @@ class Runtime:
         await self._reading.stop()
         await self._renewing.stop()
         await self._approving.stop()
+        await self._counting.stop()
 
     async def check(self) -> None:
         """Raise UnavailableError if calls can't be served now, because nothing is heard from the database."""

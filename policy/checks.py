@@ -59,12 +59,23 @@ def _find_other_problems(rule: Rule) -> dict[str, str]:
     problems: dict[str, str] = {}
     if rule.valid_from and rule.valid_until and rule.valid_from >= rule.valid_until:
         problems["valid_until"] = "The rule must end after it begins."
+    problems.update(_find_limit_problems(rule))
     if any(character.isspace() or not character.isprintable() for character in rule.capability):
         problems["capability"] = "A capability is written without spaces, such as create_issue or create_*."
     elif rule.integration and rule.capability.startswith(f"{rule.integration.slug}:"):
         own_name = rule.capability.partition(":")[2]
         problems["capability"] = f"Leave out the integration, which is chosen separately: write {own_name or '*'}."
     return problems
+
+
+def _find_limit_problems(rule: Rule) -> dict[str, str]:
+    given = {"limit_count": rule.limit_count, "limit_period": rule.limit_period, "limit_per": rule.limit_per}
+    if not any(value not in (None, "") for value in given.values()):
+        return {}
+    if rule.effect != "allow":
+        return {"limit_count": "Only a rule that allows can have a limit: beyond it, nothing allows the call."}
+    missing = [name for name, value in given.items() if value in (None, "")]
+    return dict.fromkeys(missing, "A limit says how often, in which period, and whose calls it counts together.")
 
 
 def _check_conditions(rule: Rule) -> None:

@@ -11,12 +11,13 @@ from uuid import UUID
 from connections.models import Integration
 from orgs.models import Application, SnapshotVersion
 from policy import engine
-from policy.describe import Wording, describe
+from policy.describe import Wording, describe, make_limit
 from policy.models import Baseline, Rule
 
 _COLUMNS = (
     *("id", "layer", "effect", "user_id", "group_id", "application_id", "integration_id", "capability", "klass"),
     *("conditions", "reason", "valid_from", "valid_until", "mode"),
+    *("limit_count", "limit_period", "limit_per"),
     *("user__name", "user__email", "user__username", "group__name", "application__name"),
     *("integration__name", "integration__slug"),
 )
@@ -114,6 +115,7 @@ def _make_rule(row: dict[str, Any], sentence: str = "") -> engine.Rule:
         valid_from=_seconds(row["valid_from"]),
         valid_until=_seconds(row["valid_until"]),
         is_shadow=row["mode"] == Rule.Mode.SHADOW,
+        limit=make_limit(row["limit_count"], row["limit_period"], row["limit_per"]),
         sentence=sentence,
     )
 
@@ -132,6 +134,7 @@ def _make_wording(row: dict[str, Any]) -> Wording:
         conditions=row["conditions"],
         valid_from=row["valid_from"],
         valid_until=row["valid_until"],
+        limit=make_limit(row["limit_count"], row["limit_period"], row["limit_per"]),
         is_shadow=row["mode"] == Rule.Mode.SHADOW,
     )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from policy.engine.conditions import Condition, ConditionError, Unless, parse_conditions
-from policy.engine.words import describe_condition
+from policy.engine.types import Limit, Per, Period
+from policy.engine.words import describe_condition, describe_limit
 from policy.models import Rule
 
 # What rules about a class let applications do: as after “may”, and as after a subject.
@@ -31,6 +32,7 @@ class Wording:
     conditions: Any = None
     valid_from: dt.datetime | None = None
     valid_until: dt.datetime | None = None
+    limit: Limit | None = None
     is_shadow: bool = False
     is_enabled: bool = True
 
@@ -51,6 +53,7 @@ def describe_rule(rule: Rule) -> str:
             conditions=rule.conditions,
             valid_from=rule.valid_from,
             valid_until=rule.valid_until,
+            limit=make_limit(rule.limit_count, rule.limit_period, rule.limit_per),
             is_shadow=rule.mode == Rule.Mode.SHADOW,
             is_enabled=rule.is_enabled,
         )
@@ -59,7 +62,16 @@ def describe_rule(rule: Rule) -> str:
 
 def describe(rule: Wording) -> str:
     speak = _speak_for_person if rule.layer == "user" else _speak_about
-    return f"{speak(rule)}{_describe_conditions(rule.conditions)}{_describe_validity(rule)}{_describe_mode(rule)}"
+    limit = f", at most {describe_limit(rule.limit)}" if rule.limit is not None else ""
+    head = f"{speak(rule)}{_describe_conditions(rule.conditions)}{limit}"
+    return f"{head}{_describe_validity(rule)}{_describe_mode(rule)}"
+
+
+def make_limit(count: int | None, period: str, per: str) -> Limit | None:
+    """Return a rule's limit as the engine takes it; none where a part is missing or no such thing."""
+    if not count or period not in Rule.Period.values or per not in Rule.Per.values:
+        return None
+    return Limit(count=count, period=Period(period), per=Per(per))
 
 
 def _speak_for_person(rule: Wording) -> str:

@@ -35,7 +35,8 @@ from policy.models import Baseline, Effect, Layer, Rule
 
 _TEXTS = ("capability", "reason")
 _KEYS = {"layer", "effect", "user", "group", "application", "integration", *_TEXTS, "class", "conditions"}
-_KEYS |= {"from", "until", "mode", "enabled"}
+_KEYS |= {"from", "until", "limit", "mode", "enabled"}
+_LIMIT_KEYS = {"count", "period", "per"}
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ class _Reader:
             valid_from=self._read_time(data, "from", place),
             valid_until=self._read_time(data, "until", place),
             is_enabled=self._read_enabled(data, place),
+            **self._read_limit(data, place),
             **{
                 kind: self._names.find(kind, data[kind], place, problems)
                 for kind in ("user", "group", "application", "integration")
@@ -206,6 +208,21 @@ class _Reader:
         self._problems.add(f"{place}.{key}", "a time is written as 2026-12-24T18:00:00Z")
         return None
 
+    def _read_limit(self, data: dict[str, Any], place: str) -> dict[str, Any]:
+        limit = data.get("limit")
+        if limit is None:
+            return {}
+        if not isinstance(limit, dict):
+            self._problems.add(f"{place}.limit", "a limit is a mapping with `count`, `period` and `per`")
+            return {}
+        self._problems.check_keys(limit, _LIMIT_KEYS, f"{place}.limit")
+        count = limit.get("count")
+        if not isinstance(count, int) or isinstance(count, bool):
+            self._problems.add(f"{place}.limit.count", "this is a whole number")
+            count = None
+        period, per = (self._read_text(limit, key, f"{place}.limit") for key in ("period", "per"))
+        return {"limit_count": count, "limit_period": period, "limit_per": per}
+
     def _read_enabled(self, data: dict[str, Any], place: str) -> bool:
         value = data.get("enabled", True)
         if not isinstance(value, bool):
@@ -236,12 +253,19 @@ def _write_rule(rule: Rule, names: Names) -> str:
         "reason": rule.reason or None,
         "from": rule.valid_from,
         "until": rule.valid_until,
+        "limit": _write_limit(rule),
         "mode": rule.mode if rule.mode != Rule.Mode.ENFORCE else None,
         "enabled": None if rule.is_enabled else False,
     }
     said = {key: value for key, value in written.items() if value is not None}
     sentence = " ".join(describe_rule(rule).split())
     return indent(f"# {sentence}\n{_dump([said])}", "  ")
+
+
+def _write_limit(rule: Rule) -> dict[str, Any] | None:
+    if rule.limit_count is None:
+        return None
+    return {"count": rule.limit_count, "period": rule.limit_period, "per": rule.limit_per}
 
 
 def _dump(data: Any) -> str:

@@ -56,6 +56,23 @@ class RuleForm(forms.Form):
         error_messages={"required": "Enter a value to compare with."},
     )
     drop_conditions = forms.BooleanField(required=False, label="Remove these conditions")
+    limit_count = forms.IntegerField(
+        required=False,
+        label="At most",
+        min_value=1,
+        max_value=2**31 - 1,
+        help_text="How often it may be used, for a rule that allows. Empty: as often as wanted.",
+    )
+    limit_period = forms.ChoiceField(
+        required=False,
+        label="times",
+        choices=Rule.Period.choices,
+        initial=Rule.Period.HOUR,
+        help_text="The period begins with the first use after the last one ended.",
+    )
+    limit_per = forms.ChoiceField(
+        required=False, label="counted", choices=[one for one in Rule.Per.choices if one[0] != Rule.Per.USER]
+    )
     reason = forms.CharField(
         required=False, max_length=255, label="Why", help_text="Shown wherever this rule decides about a call."
     )
@@ -71,6 +88,8 @@ class RuleForm(forms.Form):
         self.chosen_integration = self._find_integration()
         self.capabilities = self._read_capabilities()
         self._set_choices("target", self._list_targets())
+        if rule is not None and rule.limit_per == Rule.Per.USER:
+            self._set_choices("limit_per", Rule.Per.choices)
         self.capability = self._find_capability()
         self.arguments = list_arguments(self.capability.input_schema) if self.capability is not None else []
         self._set_choices("argument", [("", "Any"), *((one.path, one.path) for one in self.arguments)])
@@ -93,6 +112,7 @@ class RuleForm(forms.Form):
         """Return a valid form's rule as the services take it."""
         cleaned = self.cleaned_data
         capability, klass = self._read_target(cleaned["target"])
+        is_limited = cleaned["limit_count"] is not None
         return {
             "effect": cleaned["effect"],
             "application": cleaned["application"],
@@ -100,6 +120,9 @@ class RuleForm(forms.Form):
             "capability": capability,
             "klass": klass,
             "conditions": cleaned["conditions"],
+            "limit_count": cleaned["limit_count"],
+            "limit_period": (cleaned["limit_period"] or Rule.Period.HOUR) if is_limited else "",
+            "limit_per": (cleaned["limit_per"] or Rule.Per.RULE) if is_limited else "",
             "reason": cleaned["reason"],
         }
 
@@ -246,6 +269,9 @@ def _read_rule(rule: Rule | None) -> dict[str, Any]:
         "application": rule.application_id,
         "integration": rule.integration_id,
         "target": _read_rule_target(rule),
+        "limit_count": rule.limit_count,
+        "limit_period": rule.limit_period or Rule.Period.HOUR,
+        "limit_per": rule.limit_per or Rule.Per.RULE,
         "reason": rule.reason,
         **(asdict(simple) if simple is not None else {}),
     }

@@ -11,7 +11,7 @@ from policy.models import Rule
 
 FIELDS = (
     *("layer", "effect", "user", "group", "application", "integration", "capability", "klass", "conditions"),
-    *("reason", "valid_from", "valid_until", "mode", "is_enabled"),
+    *("reason", "valid_from", "valid_until", "limit_count", "limit_period", "limit_per", "mode", "is_enabled"),
 )
 REFERENCES = ("user", "group", "application", "integration")
 

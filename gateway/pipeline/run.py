@@ -34,6 +34,7 @@ from gateway.pipeline.decide import decide
 from gateway.pipeline.forward import SESSION_HEADER, forward, forward_end, forward_stream
 from gateway.pipeline.hangup import run_until_hangup
 from gateway.pipeline.intent import record_intent, record_refusal
+from gateway.pipeline.limit import take_limits
 from gateway.pipeline.outcome import CANCELLED, DENIED, ERROR_AUTH, ERROR_PROXY, judge_error, record_outcome
 from gateway.pipeline.results import open_state, take_own_answers
 from gateway.pipeline.route import find_route
@@ -115,8 +116,10 @@ async def _prepare(call: Call, gateway: Gateway) -> None:
         take_own_answers(call)
         await obtain_credential(call, gateway)
         if call.decision is None or not call.decision.is_allowed:
-            # Last: an approval for one call is not used up by one that gets no further.
+            # As late as can be: an approval for one call is not used up by one that gets no further.
             await obtain_approval(call, gateway)
+        # After that: waiting for an approval, and asking again, uses up no limit.
+        await take_limits(call, gateway)
     except (PolicyDeniedError, CapabilityUnavailableError) as error:
         await record_refusal(call, gateway, outcome=DENIED, error=error)
         raise

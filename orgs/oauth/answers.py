@@ -36,6 +36,8 @@ def answer_error(error: OAuthError) -> HttpResponse:
     response = answer_json(error.as_dict(), status=error.status)
     if error.status == 401:
         response["WWW-Authenticate"] = f'Basic realm="Kontext", error="{error.code}"'
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
     return response
 
 

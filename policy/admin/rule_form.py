@@ -115,6 +115,9 @@ class RuleForm(OrganizationForm):
             "reason",
             "valid_from",
             "valid_until",
+            "limit_count",
+            "limit_period",
+            "limit_per",
             "mode",
             "is_enabled",
         )
@@ -126,6 +129,9 @@ class RuleForm(OrganizationForm):
             "capability": "Such as create_issue, or create_* for all that begin so. Empty: every capability.",
             "klass": "Only capabilities of this class, whatever they are called.",
             "reason": "Shown to whoever is refused.",
+            "limit_count": "For a rule that allows: how often it may be used. Empty: as often as wanted.",
+            "limit_period": "It begins with the first use after the last one ended.",
+            "limit_per": "Whose calls are counted together.",
             "mode": "A rule that is only recorded shows in each decision what it would have changed.",
         }
 

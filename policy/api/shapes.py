@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from connections.models import Capability
@@ -16,6 +19,14 @@ _CONDITIONS = (
 _CAPABILITY = "A name or a pattern without the integration's: `create_issue`, `create_*`. Empty: all."
 _SUBJECTS = ("user_id", "group_id", "application_id", "integration_id")
 REFERENCES = {name: name.removesuffix("_id") for name in _SUBJECTS}
+
+
+class LimitSerializer(CamelSerializer):
+    """How often an allow may be used. A period begins with the first use after the last one ended."""
+
+    count = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    period = serializers.ChoiceField(choices=Rule.Period.choices)
+    per = serializers.ChoiceField(choices=Rule.Per.choices, help_text="Whose calls are counted together.")
 
 
 class RuleSerializer(CamelSerializer):
@@ -33,6 +44,7 @@ class RuleSerializer(CamelSerializer):
     reason = serializers.CharField()
     valid_from = serializers.DateTimeField(allow_null=True)
     valid_until = serializers.DateTimeField(allow_null=True)
+    limit = serializers.SerializerMethodField(method_name="get_limit")
     mode = serializers.ChoiceField(choices=Rule.Mode.choices)
     is_enabled = serializers.BooleanField()
     created_by_id = serializers.UUIDField(allow_null=True)
@@ -41,6 +53,12 @@ class RuleSerializer(CamelSerializer):
 
     def get_sentence(self, rule: Rule) -> str:
         return describe_rule(rule)
+
+    @extend_schema_field(LimitSerializer(allow_null=True))
+    def get_limit(self, rule: Rule) -> dict[str, Any] | None:
+        if rule.limit_count is None:
+            return None
+        return {"count": rule.limit_count, "period": rule.limit_period, "per": rule.limit_per}
 
 
 class RuleWarningSerializer(CamelSerializer):
@@ -72,6 +90,7 @@ class RuleInput(CamelSerializer):
     )
     valid_from = serializers.DateTimeField(allow_null=True, required=False)
     valid_until = serializers.DateTimeField(allow_null=True, required=False)
+    limit = LimitSerializer(allow_null=True, required=False, help_text="Only for rules that allow. Null: none.")
     mode = serializers.ChoiceField(choices=Rule.Mode.choices, required=False)
     is_enabled = serializers.BooleanField(required=False)
 

@@ -62,6 +62,9 @@ class RuleView(ManagementView):
         for name, field in REFERENCES.items():
             if name in given:
                 given[field] = self._get_referred(field, given.pop(name))
+        if "limit" in given:
+            limit = given.pop("limit") or {"count": None, "period": "", "per": ""}
+            given |= {f"limit_{name}": value for name, value in limit.items()}
         return given
 
     def _get_referred(self, field: str, key: UUID | None) -> Any:

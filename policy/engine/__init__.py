@@ -3,7 +3,7 @@
 from policy.engine.conditions import ConditionError, parse_conditions
 from policy.engine.policy import Decision, Policy, compile_policy
 from policy.engine.questions import Grant, Grants, Question, Scope, Topic, find_grants
-from policy.engine.types import Call, Effect, Layer, Rule
+from policy.engine.types import Call, Effect, Layer, Limit, Per, Period, Rule
 
 __all__ = [
     "Call",
@@ -13,6 +13,9 @@ __all__ = [
     "Grant",
     "Grants",
     "Layer",
+    "Limit",
+    "Per",
+    "Period",
     "Policy",
     "Question",
     "Rule",

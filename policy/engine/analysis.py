@@ -147,7 +147,8 @@ class Analysis:
         covering = [one for one in others if self._covers(one, side)]
         same_layer = [one for one in covering if one.rule.layer is side.rule.layer]
         stronger = [one for one in same_layer if _STRENGTH[one.rule.effect] > _STRENGTH[side.rule.effect]]
-        alike = [one for one in same_layer if one.rule.effect is side.rule.effect]
+        # One with a limit may be used up when this one is needed.
+        alike = [one for one in same_layer if one.rule.effect is side.rule.effect and one.rule.limit is None]
         for one in (*stronger, *alike):
             if _counts_as_much(one, side):
                 return Finding(self._name_superior(one, side), by=one.rule)
@@ -159,7 +160,8 @@ class Analysis:
     def _name_superior(self, superior: _Side, side: _Side) -> Kind:
         if superior.rule.effect is not side.rule.effect:
             return Kind.OUTWEIGHED
-        return Kind.DUPLICATE if self._covers(side, superior) else Kind.COVERED
+        is_twin = side.rule.limit is None and self._covers(side, superior)
+        return Kind.DUPLICATE if is_twin else Kind.COVERED
 
     def _find_unanswered(self, side: _Side, others: list[_Side]) -> Iterator[Finding]:
         """Yield the layers that agree to nothing that the rule is about."""
@@ -175,11 +177,8 @@ class Analysis:
 
     def _find_outweighed(self, side: _Side, others: list[_Side]) -> list[Finding]:
         """Return the rules of its layer that change nothing because of this one."""
-        weaker = (
-            one
-            for one in others
-            if one.rule.layer is side.rule.layer and _STRENGTH[one.rule.effect] < _STRENGTH[side.rule.effect]
-        )
+        same_layer = (one for one in others if one.rule.layer is side.rule.layer)
+        weaker = (one for one in same_layer if _is_weaker(one.rule, side.rule))
         outweighed = (one for one in weaker if self._covers(side, one) and _counts_as_much(side, one))
         return [Finding(Kind.OUTWEIGHS, by=one.rule) for one in islice(outweighed, _MOST_OUTWEIGHED)]
 
@@ -233,6 +232,13 @@ class Analysis:
     def _have_common_time(self, one: Rule, other: Rule) -> bool:
         begins = max(self._now, *(rule.valid_from or self._now for rule in (one, other)))
         return all(rule.valid_until is None or begins < rule.valid_until for rule in (one, other))
+
+
+def _is_weaker(one: Rule, other: Rule) -> bool:
+    """Tell whether a rule counts less than another: by its effect, or because only it may be used up."""
+    if one.effect is other.effect:
+        return one.limit is not None and other.limit is None
+    return _STRENGTH[one.effect] < _STRENGTH[other.effect]
 
 
 def _fit(one: str | None, other: str | None) -> bool:

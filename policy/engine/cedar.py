@@ -28,12 +28,16 @@ from policy.engine.conditions import (
 )
 from policy.engine.matching import get_key, get_local_time, is_number, parse_address
 from policy.engine.types import Call, Effect, Layer, Rule
+from policy.engine.words import describe_limit
 
 _LONG = 2**63 - 1
 
 
 def export_rules(rules: Iterable[Rule], baselines: Mapping[Layer, Effect] | None = None) -> str:
-    """Return Cedar policies that say what the rules say. Shadow rules are left out."""
+    """Return Cedar policies that say what the rules say. Shadow rules are left out.
+
+    Cedar decides each call by itself, so it can't count: a limit is only told, in an annotation, and taken for unused.
+    """
     enforced = sorted((rule for rule in rules if not rule.is_shadow), key=lambda rule: rule.id)
     parts = [policy for rule in enforced for policy in _export_rule(rule)]
     for layer, effect in (baselines or {}).items():
@@ -94,6 +98,8 @@ def _export_rule(rule: Rule) -> Iterator[str]:
     head = (
         f"@id({quote(rule.id)})\n@sentence({quote(rule.sentence)})\n" if rule.sentence else f"@id({quote(rule.id)})\n"
     )
+    if rule.limit is not None:
+        head += f"@limit({quote(describe_limit(rule.limit))})\n"
     expression = _make_expression(rule)
     counting = f"{expression}{_exclude_autonomous(rule)}"
     if rule.effect is Effect.ALLOW:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from heapq import nsmallest
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from policy.engine.conditions import AllOf, AnyOf, Condition, Unless
 from policy.engine.matching import compile_condition, compile_pattern
 from policy.engine.rules import CompiledRule
 from policy.engine.types import Call, Effect, Layer
-from policy.engine.words import describe_condition, join_words
+from policy.engine.words import describe_condition, describe_limit, join_words
 
 if TYPE_CHECKING:
     from policy.engine.policy import Decision, Policy, Step
@@ -181,30 +182,34 @@ def _get_distance(compiled: CompiledRule, call: Call) -> int:
     """Return how far a rule is from holding for the call."""
     rule = compiled.rule
     if compiled.problem:
-        return 5
+        return 6
     if rule.capability and not compile_pattern(rule.capability)(call.capability):
-        return 4
+        return 5
     if rule.klass and rule.klass != call.klass:
-        return 3
+        return 4
     if not compiled.is_valid_at(call.now):
-        return 2
-    return 1 if compiled.holds(call) else 0
+        return 3
+    if call.spent and compiled.id in call.spent and compiled.holds(replace(call, spent=None)):
+        return 0
+    return 2 if compiled.holds(call) else 1
 
 
 def _tell_why_not(policy: Policy, call: Call, compiled: CompiledRule) -> str:
     rule = compiled.rule
     match _get_distance(compiled, call):
-        case 5:
+        case 6:
             return "its conditions can't be read"
-        case 4:
+        case 5:
             return f"it is for {_name_target(policy, rule.integration, rule.capability)}"
-        case 3:
+        case 4:
             return f"it is for the class “{rule.klass}”, and this capability is of the class “{call.klass or 'none'}”"
-        case 2 if rule.valid_from is not None and call.now < rule.valid_from:
+        case 3 if rule.valid_from is not None and call.now < rule.valid_from:
             return f"it begins on {_date(rule.valid_from)}"
-        case 2 if rule.valid_until is not None:
+        case 3 if rule.valid_until is not None:
             return f"it ended on {_date(rule.valid_until)}"
-        case 0 if compiled.condition is not None:
+        case 0 if rule.limit is not None and call.spent:
+            return f"its limit of {describe_limit(rule.limit)} is used up, until {_date(call.spent[rule.id])}"
+        case 1 if compiled.condition is not None:
             return join_words(_find_failing(compiled.condition, call), "and")
     return "no user is behind this call, and the rule does not name the application"
 

@@ -23,10 +23,10 @@ _FEW = 4
 
 
 class Cell:
-    """The rules of one layer and effect, about one subject and one target, by identifier."""
+    """The rules of one layer and effect, about one subject and one target, by identifier, with limits or without."""
 
     __slots__ = (
-        *("_parts", "effect", "integration", "is_specific", "klass", "layer"),
+        *("_parts", "effect", "integration", "is_limited", "is_specific", "klass", "layer"),
         *("matches_capability", "rules"),
     )
 
@@ -34,6 +34,7 @@ class Cell:
         rule = first.rule
         self.layer, self.effect, self.is_specific = rule.layer, rule.effect, first.is_specific
         self.integration, self.klass = rule.integration, rule.klass
+        self.is_limited = rule.limit is not None
         self.matches_capability = compile_pattern(rule.capability or "*")
         self.rules: list[CompiledRule] = []
         self._parts: list[Narrow] | None = None
@@ -78,7 +79,8 @@ class Bucket:
 
     def add(self, compiled: CompiledRule) -> None:
         rule = compiled.rule
-        key = (rule.layer, rule.effect, compiled.is_specific, rule.integration, rule.capability, rule.klass)
+        is_limited = rule.limit is not None
+        key = (rule.layer, rule.effect, compiled.is_specific, is_limited, rule.integration, rule.capability, rule.klass)
         cell = self.cells.get(key)
         if cell is None:
             cell = self.cells[key] = Cell(compiled)

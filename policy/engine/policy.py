@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from policy.engine.conditions import ArgumentTest, iterate_tests
@@ -34,10 +34,19 @@ class Decision:
     version: int
     _policy: Policy = field(repr=False)
     _call: Call = field(repr=False)
+    limits: tuple[Rule, ...] = ()
 
     @property
     def is_allowed(self) -> bool:
         return self.effect is Effect.ALLOW
+
+    @property
+    def call(self) -> Call:
+        return self._call
+
+    def decide_without(self, spent: Mapping[str, float]) -> Decision:
+        """Return what is to happen when these rules' limits are used up, each until its time in unix seconds."""
+        return self._policy.decide(replace(self._call, spent={**(self._call.spent or {}), **spent}))
 
     def explain(self) -> dict[str, Any]:
         """Return the explanation as JSON, without any of the call's arguments and without rules of other people.
@@ -111,6 +120,7 @@ class Policy:
         compiled = [CompiledRule(rule) for rule in sorted(rules, key=lambda rule: rule.id)]
         self.problems = {rule.id: rule.problem for rule in compiled if rule.problem}
         self.index = Index(rule for rule in compiled if not rule.rule.is_shadow)
+        self._has_limits = any(rule.rule.limit is not None and not rule.rule.is_shadow for rule in compiled)
         self.shadow_index = Index(rule for rule in compiled if rule.rule.is_shadow)
         self.explanations: dict[object, dict[str, Any]] = {}
         self._plans: dict[object, list[Step]] = {}
@@ -144,8 +154,15 @@ class Policy:
         if silent is not None:
             return Decision(_DENY, silent, (), self.version, self, call)
         if asks is not None:
-            return Decision(_ASK, asks, asking, self.version, self, call)
-        return Decision(_ALLOW, None, allowing, self.version, self, call)
+            return Decision(_ASK, asks, asking, self.version, self, call, self._find_limits(plan, call))
+        return Decision(_ALLOW, None, allowing, self.version, self, call, self._find_limits(plan, call))
+
+    def _find_limits(self, plan: list[Step], call: Call) -> tuple[Rule, ...]:
+        """Return the limited rules without which the layers would not allow: none where another rule allows, too."""
+        if not self._has_limits:
+            return ()
+        rules = [rule.rule for step in plan for verdict, rule in [step.judge(call)] if rule and verdict is _ALLOW]
+        return tuple(rule for rule in rules if rule.limit is not None)
 
     def could_allow(self, call: Call) -> bool:
         """Tell whether there may be arguments with which the call is allowed or asked about.
@@ -190,7 +207,8 @@ class Policy:
         # What speaks for everybody's calls doesn't speak for calls that nobody is behind (DESIGN section 7).
         is_strict = call.user is None and layer is Layer.ORG
         step = Step(layer, None if is_strict else self.baselines.get(layer), cells)
-        for cell in cells:
+        # What allows without a limit is asked first: a use is counted only where nothing else allows.
+        for cell in sorted(cells, key=lambda cell: cell.is_limited):
             if cell.effect is Effect.DENY:
                 step.denies.append(cell.make_find())
             elif is_strict and not cell.is_specific:

@@ -19,7 +19,8 @@ from policy.engine.types import Call, Effect, Rule
 class CompiledRule:
     """A rule and its closures.
 
-    `test` is None where neither conditions nor validity matter; ask `holds`, or see what a raising test means there.
+    `test` is None where neither conditions, validity nor a limit matter; ask `holds`, or see there what a raising test
+    means.
     `problem` says why conditions could not be read: such an allow never holds, such a deny or ask always does.
     """
 
@@ -39,7 +40,7 @@ class CompiledRule:
             except ConditionError as error:
                 self.problem = str(error)
                 test = _err
-        self.test = _add_validity(rule, test)
+        self.test = _add_limit(rule, _add_validity(rule, test))
         # Counts for calls without a user: the rule names the application, or says that it is for such calls.
         self.is_specific = rule.application is not None or requires_autonomy(self.condition)
 
@@ -93,6 +94,15 @@ def _add_validity(rule: Rule, test: Test | None) -> Test | None:
         return lambda call: _is_valid(rule, call.now)
     inner = test
     return lambda call: _is_valid(rule, call.now) and inner(call)
+
+
+def _add_limit(rule: Rule, test: Test | None) -> Test | None:
+    if rule.limit is None:
+        return test
+    key, inner = rule.id, test
+    if inner is None:
+        return lambda call: not call.spent or key not in call.spent
+    return lambda call: (not call.spent or key not in call.spent) and inner(call)
 
 
 def _is_valid(rule: Rule, now: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,40 @@ class Effect(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
     ASK = "ask"
+
+
+class Period(StrEnum):
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def length(self) -> dt.timedelta:
+        return _LENGTHS[self]
+
+
+_LENGTHS = {
+    Period.MINUTE: dt.timedelta(minutes=1),
+    Period.HOUR: dt.timedelta(hours=1),
+    Period.DAY: dt.timedelta(days=1),
+}
+
+
+class Per(StrEnum):
+    """Whose calls a limit counts together: all, those of one application, or those for one user."""
+
+    RULE = "rule"
+    APPLICATION = "application"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How often an allow may be used in a period, which begins with the first use after the last one ended."""
+
+    count: int
+    period: Period
+    per: Per
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +79,16 @@ class Rule:
     valid_from: float | None = None
     valid_until: float | None = None
     is_shadow: bool = False
+    limit: Limit | None = None
     sentence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What is to be decided. Without a `user` the application acts on its own (client credentials)."""
+    """What is to be decided. Without a `user` the application acts on its own (client credentials).
+
+    `spent` names the rules whose limit is known to be used up for this call, and until when: they don't match.
+    """
 
     user: str | None
     groups: frozenset[str] = frozenset()
@@ -60,3 +99,4 @@ class Call:
     arguments: Mapping[str, Any]
     now: float
     source_address: str = ""
+    spent: Mapping[str, float] | None = None

@@ -16,6 +16,7 @@ from policy.engine.conditions import (
     TimeTest,
     Unless,
 )
+from policy.engine.types import Limit, Per, Period
 
 # Longer lists are cut: a sentence has to stay one.
 MAX_LISTED = 6
@@ -40,6 +41,14 @@ def describe_condition(condition: Condition) -> str:
             return _join_parts(condition.parts, "or", AllOf)
         case Unless():
             return _describe_negated(condition.part)
+
+
+def describe_limit(limit: Limit) -> str:
+    """Return how often: “20 times an hour for each application”."""
+    times = "once" if limit.count == 1 else f"{limit.count} times"
+    period = "an hour" if limit.period is Period.HOUR else f"a {limit.period}"
+    whose = {Per.RULE: "", Per.APPLICATION: " for each application", Per.USER: " for each person"}[limit.per]
+    return f"{times} {period}{whose}"
 
 
 def join_words(words: Iterable[str], conjunction: str) -> str:

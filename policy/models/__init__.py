@@ -2,6 +2,6 @@
 
 from policy.models.approvals import Approval
 from policy.models.requests import RuleRequest
-from policy.models.rules import Baseline, Effect, Layer, Rule
+from policy.models.rules import Baseline, Effect, Layer, LimitUse, Rule
 
-__all__ = ["Approval", "Baseline", "Effect", "Layer", "Rule", "RuleRequest"]
+__all__ = ["Approval", "Baseline", "Effect", "Layer", "LimitUse", "Rule", "RuleRequest"]

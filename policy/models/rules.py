@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 
@@ -34,6 +35,16 @@ class Rule(models.Model):
     and empty means all, narrowed to a class if `klass` is set. `conditions` is policy.engine's JSON tree.
     """
 
+    class Period(models.TextChoices):
+        MINUTE = "minute", "a minute"
+        HOUR = "hour", "an hour"
+        DAY = "day", "a day"
+
+    class Per(models.TextChoices):
+        RULE = "rule", "Altogether"
+        APPLICATION = "application", "For each application"
+        USER = "user", "For each person"
+
     class Mode(models.TextChoices):
         ENFORCE = "enforce", "Enforced"
         SHADOW = "shadow", "Recorded, not applied"
@@ -52,6 +63,10 @@ class Rule(models.Model):
     reason = models.CharField(max_length=255, blank=True)
     valid_from = models.DateTimeField(null=True, blank=True)
     valid_until = models.DateTimeField(null=True, blank=True)
+    # How often an allow may be used; all three or none.
+    limit_count = models.PositiveIntegerField("at most", null=True, blank=True, validators=[MinValueValidator(1)])
+    limit_period = models.CharField("times", max_length=8, choices=Period.choices, blank=True)
+    limit_per = models.CharField("counted", max_length=16, choices=Per.choices, blank=True)
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.ENFORCE)
     is_enabled = models.BooleanField("enabled", default=True)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
@@ -80,6 +95,12 @@ class Rule(models.Model):
                 | Q(valid_from__lt=models.F("valid_until")),
                 name="policy_rule_validity_in_order",
             ),
+            models.CheckConstraint(
+                condition=Q(limit_count__isnull=True, limit_period="", limit_per="")
+                | Q(limit_count__gte=1, limit_period__in=("minute", "hour", "day"), effect="allow")
+                & Q(limit_per__in=("rule", "application", "user")),
+                name="policy_rule_limit_whole_and_on_allow",
+            ),
             # What references a rule (an approval, a request) can't be another organization's.
             models.UniqueConstraint(fields=("organization", "id"), name="policy_rule_in_organization"),
         ]
@@ -87,6 +108,25 @@ class Rule(models.Model):
     def __str__(self) -> str:
         target = self.integration.slug if self.integration else "*"
         return f"{self.layer}: {self.effect} {target}:{self.capability or '*'}"
+
+
+class LimitUse(models.Model):
+    """How often a rule's limit was used in the period that began last, by what it counts together (`subject`)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    rule = models.ForeignKey(Rule, on_delete=models.CASCADE, related_name="limit_uses")
+    subject = models.UUIDField()
+    began_at = models.DateTimeField()
+    used = models.PositiveIntegerField()
+
+    objects = OrganizationOwnedQuerySet["LimitUse"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("rule", "subject"), name="policy_limituse_once")]
+
+    def __str__(self) -> str:
+        return f"{self.used} since {self.began_at:%Y-%m-%d %H:%M:%S}"
 
 
 class Baseline(models.Model):

@@ -39,6 +39,8 @@ def restore_rule(*, organization: Organization, event: UUID, author: User | None
 
 
 def _read_fields(state: dict[str, Any]) -> dict[str, Any]:
+    # What was written down before rules could have limits says that there was none.
+    state = {"limit_count": None, "limit_period": "", "limit_per": "", **state}
     times = {name: parse_datetime(state[name]) if state[name] else None for name in ("valid_from", "valid_until")}
     return {**state, **times, **{name: _get_referred(name, state[name]) for name in REFERENCES}}
 

@@ -228,3 +228,13 @@ def test_saving_points_out_what_stands_in_the_way(cast: Cast, carol: Client) -> 
     assert words in answer.content.decode()
     rule = Rule.objects.get(layer="application")
     assert words in carol.get(f"{LIST}{rule.pk}/change/").content.decode()
+
+
+def test_limit_is_entered_in_three_fields(cast: Cast, carol: Client) -> None:
+    limit = {"limit_count": "20", "limit_period": "hour", "limit_per": "application"}
+    assert carol.post(f"{LIST}add/", given(cast, **limit)).status_code == 302
+    rule = Rule.objects.get()
+    assert (rule.limit_count, rule.limit_period, rule.limit_per) == (20, "hour", "application")
+    assert "at most 20 times an hour for each application" in carol.get(LIST).content.decode()
+    answer = carol.post(f"{LIST}add/", given(cast, limit_count="20"))
+    assert "whose calls it counts together" in str(answer.context["adminform"].form.errors["limit_period"])

@@ -361,3 +361,18 @@ def test_create_and_change_warn_and_save_all_the_same(cast: Cast, carol: Api) ->
     path = f"/rules/{answer.json['rule']['id']}"
     assert carol.patch(path, {"capability": "create_issue"}).json["warnings"] == []
     assert "warnings" not in carol.get(path).json
+
+
+def test_limit_is_stored_shown_and_taken_away(cast: Cast, carol: Api) -> None:
+    limit = {"count": 20, "period": "hour", "per": "application"}
+    answer = carol.post("/rules", app_rule(cast, limit=limit))
+    assert answer.status == 201, answer.text
+    shown = answer.json["rule"]
+    assert shown["limit"] == limit
+    assert shown["sentence"].endswith("where repo is acme/frontend, at most 20 times an hour for each application")
+    path = f"/rules/{shown['id']}"
+    assert carol.patch(path, {"reason": "Not too often"}).json["rule"]["limit"] == limit
+    assert_error(carol.patch(path, {"effect": "deny"}), 400, "kontext_validation_error", "limitCount")
+    assert carol.patch(path, {"limit": None}).json["rule"]["limit"] is None
+    for wrong in ({"count": 0, "period": "hour", "per": "rule"}, {"count": 1, "period": "hour"}, 20):
+        assert carol.patch(path, {"limit": wrong}).json["code"] == "kontext_validation_error"

@@ -24,7 +24,7 @@ from gateway.exchange import ACCESS_TOKEN, GRANT_TYPE
 from orgs.models import Application, IssuedToken, User
 from orgs.services.revoke_delegation import revoke_delegation
 from orgs.services.suspend_person import suspend_membership
-from policy.models import Approval
+from policy.models import Approval, LimitUse, Rule
 from policy.services.approve_call import approve_call
 from tests.factories import (
     Cast,
@@ -372,3 +372,17 @@ def test_credential_only_integration_declares_what_rules_can_be_about(desk: Desk
 def test_integration_behind_the_gateway_declares_nothing(desk: Desk) -> None:
     added = add_integration(organization=desk.cast.acme, slug="mcp", name="MCP", url="https://mcp.test/mcp")
     assert not Capability.objects.filter(integration=added).exists()
+
+
+def test_exchange_beyond_a_limit_is_refused_until_it_begins_anew(desk: Desk) -> None:
+    Rule.objects.filter(layer="application").delete()
+    limit = {"limit_count": 1, "limit_period": "hour", "limit_per": "rule"}
+    make_rule(desk.cast.acme, "application", "allow", application=desk.bot, integration=desk.desk, **limit)
+    assert desk.exchange()[0] == 200
+    status, answer = desk.exchange()
+    assert (status, answer["error"], answer["code"]) == (429, "access_denied", "kontext_limit_reached")
+    assert "its limit of once an hour is used up" in answer["error_description"]
+    event = desk.events()[-1]
+    assert (event.phase, event.outcome, event.details["code"]) == ("denied", "denied", "kontext_limit_reached")
+    LimitUse.objects.update(began_at=timezone.now() - dt.timedelta(hours=1))
+    assert desk.exchange()[0] == 200

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from policy.engine import Call, Effect, Layer, Rule
+from policy.engine import Call, Effect, Layer, Limit, Per, Period, Rule
 
 FOLDER = Path(__file__).parent / "decisions"
 NOW = dt.datetime(2026, 11, 25, 10, 30, tzinfo=dt.UTC)  # a Wednesday
@@ -24,9 +24,21 @@ GROUPS = {"alice": frozenset({"engineering"}), "bob": frozenset({"sales"})}
 CLASSES = {"create_issue": "write", "get_issue": "read", "list_issues": "read", "delete_repo": "destructive"}
 
 _RULE_KEYS = {"layer", "effect", "user", "group", "application", "integration", "capability", "klass", "conditions"}
-_RULE_KEYS |= {"reason", "from", "until", "shadow", "id"}
+_RULE_KEYS |= {"reason", "from", "until", "limit", "shadow", "id"}
+_READ = ("from", "until", "limit", "shadow", "layer", "effect")
 _DECISION_KEYS = {"name", "effect", "layers", "deciding", "rules", "could", "why", "shadow_effect"}
-_CALL_KEYS = {"user", "groups", "application", "integration", "capability", "klass", "arguments", "now", "address"}
+_CALL_KEYS = {
+    "user",
+    "groups",
+    "application",
+    "integration",
+    "capability",
+    "klass",
+    "arguments",
+    "now",
+    "address",
+    "spent",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +117,13 @@ def _expand_test(test: dict[str, Any], effect: Effect) -> dict[str, Any]:
 
 def _read_rule(data: dict[str, Any], where: str) -> Rule:
     _check_keys(data, _RULE_KEYS, where)
-    given = {key: value for key, value in data.items() if key not in ("from", "until", "shadow", "layer", "effect")}
+    given = {key: value for key, value in data.items() if key not in _READ}
     return Rule(
         layer=Layer(data["layer"]),
         effect=Effect(data["effect"]),
         valid_from=_read_time(data.get("from")),
         valid_until=_read_time(data.get("until")),
+        limit=_read_limit(data["limit"]) if "limit" in data else None,
         is_shadow=data.get("shadow", False),
         **given,
     )
@@ -133,10 +146,16 @@ def _read_row(data: dict[str, Any], defaults: dict[str, Any], where: str) -> Row
             arguments=fields.get("arguments", {}),
             now=_read_time(fields.get("now")) or NOW.timestamp(),
             source_address=fields.get("address", "10.1.2.3"),
+            # An hour later each of them may be used again.
+            spent=dict.fromkeys(fields["spent"], NOW.timestamp() + 3600) if "spent" in fields else None,
         ),
         effect=data["effect"],
         **{key: data.get(key) for key in ("layers", "deciding", "rules", "could", "why", "shadow_effect")},
     )
+
+
+def _read_limit(data: dict[str, Any]) -> Limit:
+    return Limit(count=data["count"], period=Period(data["period"]), per=Per(data["per"]))
 
 
 def _read_time(value: dt.datetime | None) -> float | None:

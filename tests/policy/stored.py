@@ -26,8 +26,9 @@ from tests.factories import (
 )
 from tests.policy.golden import Row, Table
 
-# Rows, by table, that no wire can carry: JSON has neither infinite numbers nor what is no number.
-NOT_JSON = {"numbers": 6}
+# Rows, by table, that no wire can carry: JSON has neither infinite numbers nor what is no number, and nobody but the
+# counter says that a limit is used up.
+NOT_JSON = {"numbers": 6, "limits": 8}
 
 _REFERENCES = ("user", "group", "application", "integration")
 
@@ -92,6 +93,9 @@ class StoredTable:
             reason=rule.reason,
             valid_from=_moment(rule.valid_from),
             valid_until=_moment(rule.valid_until),
+            limit_count=rule.limit.count if rule.limit else None,
+            limit_period=rule.limit.period if rule.limit else "",
+            limit_per=rule.limit.per if rule.limit else "",
             mode="shadow" if rule.is_shadow else "enforce",
             author=None,
             **{kind: self.find(kind, getattr(rule, kind)) for kind in _REFERENCES},
@@ -113,7 +117,7 @@ def split(table: Table) -> Iterator[list[Row]]:
     facts: dict[object, object] = {}
     for row in table.rows:
         call = row.call
-        if not is_json(call):
+        if not is_json(call) or call.spent:
             continue
         needed: dict[object, object] = {(call.integration, call.capability): call.klass}
         if call.user is not None:

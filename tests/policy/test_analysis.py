@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy.engine import Call, Effect, Layer, Rule, compile_policy, parse_conditions
+from policy.engine import Call, Effect, Layer, Limit, Per, Period, Rule, compile_policy, parse_conditions
 from policy.engine.analysis import IDLE, Analysis, Kind
 from policy.engine.matching import compile_condition
 from policy.engine.possibility import Demand, Result, is_possible
 from tests.policy.strategies import NOW, PEOPLE, arguments, baselines, calls, conditions, dense_rule_sets, rules
 
+ONCE = Limit(count=1, period=Period.HOUR, per=Per.RULE)
 GROUPS = {user: frozenset(groups) for user, groups in PEOPLE.items()}
 thorough = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -49,10 +50,26 @@ def test_what_is_impossible_never_happens(first: Any, second: Any, values: list[
 
 
 @thorough
-@given(dense_rule_sets, baselines, st.lists(calls, min_size=5, max_size=20), st.sampled_from([NOW - 70, NOW, NOW + 30]))
+@given(
+    dense_rule_sets,
+    baselines,
+    st.lists(calls, min_size=5, max_size=20),
+    st.sampled_from([NOW - 70, NOW, NOW + 30]),
+    st.lists(st.sampled_from(["no limit", "no limit", "unused", "used up"]), min_size=14, max_size=14),
+)
 def test_rules_said_to_change_nothing_change_nothing(
-    given_rules: list[Rule], given_baselines: dict[Layer, Effect], given_calls: list[Call], now: int
+    given_rules: list[Rule],
+    given_baselines: dict[Layer, Effect],
+    given_calls: list[Call],
+    now: int,
+    limits: list[str],
 ) -> None:
+    given_rules = [
+        replace(rule, limit=ONCE) if limit != "no limit" and rule.effect is Effect.ALLOW else rule
+        for rule, limit in zip(given_rules, limits, strict=False)
+    ]
+    spent = {rule.id: 0.0 for rule, limit in zip(given_rules, limits, strict=False) if limit == "used up"}
+    given_calls = [replace(call, spent=spent) for call in given_calls]
     analysis = Analysis(given_rules, given_baselines, now=now, groups=GROUPS)
     whole = compile_policy(given_rules, baselines=given_baselines)
     for rule in given_rules:
@@ -161,6 +178,9 @@ OTHERS: list[tuple[str, Rule, Rule, list[Kind]]] = [
     ("denied by a recorded rule", _allow(), _allow(id="x", effect=Effect.DENY, is_shadow=True), []),
     ("denied elsewhere", _allow(), _allow(id="x", effect=Effect.DENY, integration="slack"), []),
     ("denying", _allow(effect=Effect.DENY), _allow(id="x", conditions=REPO), [Kind.OUTWEIGHS]),
+    ("limited, beside one without limit", _allow(limit=ONCE), _allow(id="x"), [Kind.COVERED]),
+    ("without limit, beside a limited one", _allow(), _allow(id="x", limit=ONCE), [Kind.OUTWEIGHS]),
+    ("limited twice", _allow(limit=ONCE), _allow(id="x", limit=ONCE), []),
     ("denied by the organization", _allow(), Rule(id="x", layer=Layer.ORG, effect=Effect.DENY), [Kind.BLOCKED]),
     ("denied for others", _allow(), Rule(id="x", layer=Layer.ORG, effect=Effect.DENY, application="other"), []),
     ("ended", _allow(valid_until=NOW - 1.0), _allow(id="x", capability="other"), [Kind.EXPIRED]),

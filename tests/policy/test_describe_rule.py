@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.describe import Wording, describe, describe_rule
+from policy.engine import Limit, Per, Period
 from tests.factories import Cast, make_rule
 from tests.policy.strategies import conditions
 
@@ -158,6 +159,20 @@ SENTENCES: dict[str, dict[str, Any]] = {
         "valid_from": dt.datetime(2026, 12, 1, 8, 30, tzinfo=dt.UTC),
         "valid_until": dt.datetime(2026, 12, 24, tzinfo=dt.UTC),
     },
+    "PR-Bot may use github:create_issue where repo is acme/frontend, at most 20 times an hour": {
+        **BOT,
+        **CREATE,
+        "conditions": REPO,
+        "limit": Limit(count=20, period=Period.HOUR, per=Per.RULE),
+    },
+    "Everyone may write in GitHub, at most once a day for each person, until 2026-12-24 00:00 UTC": {
+        "layer": "org",
+        "effect": "allow",
+        "integration": "GitHub",
+        "klass": "write",
+        "limit": Limit(count=1, period=Period.DAY, per=Per.USER),
+        "valid_until": dt.datetime(2026, 12, 24, tzinfo=dt.UTC),
+    },
     "PR-Bot may use GitHub (recorded, not applied)": {**BOT, "integration": "GitHub", "is_shadow": True},
     "PR-Bot may use GitHub (switched off)": {**BOT, "integration": "GitHub", "is_enabled": False},
     "PR-Bot may use GitHub under conditions that can't be read": {**BOT, "integration": "GitHub", "conditions": {}},
@@ -185,12 +200,16 @@ _FORMS = (
     rf"{_PERSON} is asked before (PR-Bot|any application) {_THIRD}",
 )
 _REST = (
-    r"(( where | unless )[^ ].*?[^ ])?(, from [-0-9: ]+ UTC)?(, until [-0-9: ]+ UTC)?"
+    r"(( where | unless )[^ ].*?[^ ])?"
+    r"(, at most (once|20 times) (a minute|an hour|a day)( for each (application|person))?)?"
+    r"(, from [-0-9: ]+ UTC)?(, until [-0-9: ]+ UTC)?"
     r"( \((switched off|recorded, not applied)\))?"
 )
 _SENTENCE = re.compile(f"({'|'.join(_FORMS)}){_REST}".replace("{named}", _NAMED))
 
 _MOMENTS = st.sampled_from([None, dt.datetime(2026, 12, 1, 8, 30, tzinfo=dt.UTC)])
+
+_LIMITS = st.builds(Limit, count=st.sampled_from([1, 20]), period=st.sampled_from(Period), per=st.sampled_from(Per))
 
 
 @st.composite
@@ -206,7 +225,8 @@ def wordings(draw: st.DrawFn) -> Wording:
         ],
         "application": [{"application": "PR-Bot"}],
     }
-    where = [{}, {"integration": "GitHub", "integration_slug": "github"}]
+    where: list[dict[str, Any]] = [{}, {"integration": "GitHub", "integration_slug": "github"}]
+    fields: dict[str, Any] = {**draw(st.sampled_from(subject[layer])), **draw(st.sampled_from(where))}
     return Wording(
         layer=layer,
         effect=draw(st.sampled_from(["allow", "deny", "ask"])),
@@ -217,8 +237,8 @@ def wordings(draw: st.DrawFn) -> Wording:
         valid_until=draw(_MOMENTS),
         is_shadow=draw(st.booleans()),
         is_enabled=draw(st.booleans()),
-        **draw(st.sampled_from(subject[layer])),
-        **draw(st.sampled_from(where)),
+        limit=draw(st.none() | _LIMITS),
+        **fields,
     )
 
 

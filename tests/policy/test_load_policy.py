@@ -38,6 +38,7 @@ def _translate(stored: StoredTable, call: Call) -> Call:
         groups=frozenset(str(stored.find("group", group).pk) for group in call.groups),
         application=str(stored.find("application", call.application).pk),
         integration=str(stored.find("integration", call.integration).pk),
+        spent={key: until for key, name in stored.written.items() if (until := (call.spent or {}).get(name))},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,23 @@ def test_export_as_cedar_is_cedar(story: Cast) -> None:
     text = run("export", "--cedar")
     assert len(cedarpy.PolicySet.from_str(text)) == 5
     assert '@sentence("PR-Bot may use Github where repo is acme/frontend")' in text
+
+
+def test_import_and_export_carry_limits(story: Cast, tmp_path: Path) -> None:
+    rule = {"layer": "org", "effect": "allow", "limit": {"count": 20, "period": "hour", "per": "application"}}
+    file = write(tmp_path, {"rules": [rule]})
+    assert "+ Everyone may use every integration, at most 20 times an hour for each application" in run(
+        "import", "--file", file
+    )
+    stored = Rule.objects.get(layer="org", organization=story.acme)
+    assert (stored.limit_count, stored.limit_period, stored.limit_per) == (20, "hour", "application")
+    assert yaml.safe_load(run("export"))["rules"] == [rule]
+    assert run("import", "--file", file) == "changed: nothing\n"
+    for wrong, problem in (
+        (20, "rules[0].limit: a limit is a mapping"),
+        ({"count": "many"}, "rules[0].limit.count: this is a whole number"),
+        ({"count": 1, "times": 1}, "unknown key 'times'"),
+        ({"count": 1}, "rules[0].limit_period: A limit says how often"),
+    ):
+        with pytest.raises(CommandError, match=re.escape(problem)):
+            run("import", "--file", write(tmp_path, {"rules": [{**rule, "limit": wrong}]}))

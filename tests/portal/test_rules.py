@@ -265,3 +265,19 @@ def test_form_and_saving_point_out_what_stands_in_the_way(cast: Cast, alice: Cli
     saved = alice.post("/rules/add/", filled_in(cast), follow=True).content.decode()
     assert words in saved
     assert Rule.objects.filter(effect="allow").exists()
+
+
+def test_add_and_change_a_rule_with_a_limit(cast: Cast, alice: Client) -> None:
+    limited = filled_in(cast, limit_count=20, limit_period="hour", limit_per="application")
+    alice.post("/rules/add/", limited)
+    rule = Rule.objects.get()
+    assert (rule.limit_count, rule.limit_period, rule.limit_per) == (20, "hour", "application")
+    page = alice.get("/rules/").content.decode()
+    assert "where repo is acme/frontend, at most 20 times an hour for each application" in page
+    assert 'value="20"' in alice.get(f"/rules/{rule.pk}/").content.decode()
+    refused = alice.post(f"/rules/{rule.pk}/", {**limited, "effect": "deny"})
+    assert (refused.status_code, b"Only a rule that allows can have a limit" in refused.content) == (422, True)
+    alice.post(f"/rules/{rule.pk}/", filled_in(cast, limit_count=""))
+    rule.refresh_from_db()
+    assert (rule.limit_count, rule.limit_period, rule.limit_per) == (None, "", "")
+    assert alice.post("/rules/add/", filled_in(cast, limit_count=0)).status_code == 422

@@ -46,12 +46,17 @@ class GatewayProcess:
 def gateway_process(
     tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any
 ) -> Iterator[GatewayProcess]:
-    folder, port = tmp_path_factory.mktemp("gateway"), free_port()
     with django_db_blocker.unblock():
         name = str(connection.settings_dict["NAME"])
+    yield from start_gateway(tmp_path_factory.mktemp("gateway"), database=name)
+
+
+def start_gateway(folder: Path, *, database: str, known_as: str = "") -> Iterator[GatewayProcess]:
+    """Run a gateway as long as it is needed. `known_as` is the address by which applications know it, if another."""
+    port = free_port()
     environment = {
-        "DATABASE_URL": database_url(name),
-        "KONTEXT_GATEWAY_URL": f"http://127.0.0.1:{port}",
+        "DATABASE_URL": database_url(database),
+        "KONTEXT_GATEWAY_URL": known_as or f"http://127.0.0.1:{port}",
         "KONTEXT_ROOT_KEY_FILE": str(django_settings.ROOT_KEY_FILE),
     }
     options = ("--interface", "rsgi", "--loop", "uvloop", "--http", "1", "--host", "127.0.0.1", "--port", str(port))
