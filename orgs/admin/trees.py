@@ -71,8 +71,8 @@ class TreeAdmin(OrganizationModelAdmin):
         return read_frontier(obj.size, obj.frontier).root().hex()
 
     @display(description="last sealed", empty_value="-")
-    def sealed_at(self, obj: Any) -> Any:
-        return obj.newest_seal
+    def sealed_at(self, obj: Any) -> str | None:
+        return f"{obj.newest_seal:%Y-%m-%d %H:%M:%S} UTC" if obj.newest_seal is not None else None
 
     @display(description="checkpoint")
     def checkpoint_shown(self, obj: Tree) -> SafeString | str:
@@ -80,10 +80,8 @@ class TreeAdmin(OrganizationModelAdmin):
         if newest is None:
             return "None yet: nothing is sealed. Is the sealer running? manage.py doctor says."
         address = reverse("admin:audit_tree_checkpoint", args=(obj.pk,))
-        text = (
-            '<pre class="kontext-json">{}</pre><a href="{}">Download it</a>, and keep it out of reach of this machine.'
-        )
-        return format_html(text, newest.note, address)
+        advice = '<a href="{}" class="underline">Download it</a>, and keep it out of reach of this machine.'
+        return format_html('<pre class="kontext-json">{}</pre>' + advice, newest.note, address)
 
     @display(description="keys that verify it")
     def keys_shown(self, obj: Tree) -> SafeString:

@@ -7,7 +7,12 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from audit.models import Tree
+from audit.services.record import record_event
+from audit.services.seal import seal_events
+from audit.types import EventType
 from orgs.models import Application
+from orgs.services.checkpoint_keys import sign_checkpoint
 from policy.models import Rule
 from tests.factories import Cast, make_cast, make_connection, make_rule
 from tests.portal.conftest import chromium, open_browser
@@ -29,6 +34,9 @@ def test_pages_fit_and_complain_about_nothing(
 ) -> None:
     rule = make_rule(cast.acme, "org", "allow", integration=cast.github)
     make_connection(cast.github, cast.alice, account="alice-acme")
+    event = record_event(type=EventType.SIGNED_IN, organization_id=cast.acme.pk, details={"provider": "Acme"})
+    seal_events(sign=sign_checkpoint)
+    tree = Tree.objects.get(organization_id=cast.acme.pk)
     page = open_browser(cast.carol, width=width, color_scheme=theme)
     for address in (
         "/admin/",
@@ -42,6 +50,9 @@ def test_pages_fit_and_complain_about_nothing(
         f"/admin/policy/rule/simulate/?application={cast.pr_bot.pk}&user={cast.alice.pk}",
         f"/admin/policy/rule/matrix/?application={cast.pr_bot.pk}",
         "/admin/audit/auditevent/",
+        f"/admin/audit/auditevent/{event.pk}/change/",
+        "/admin/audit/tree/",
+        f"/admin/audit/tree/{tree.pk}/change/",
     ):
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{address} runs over the edge"
