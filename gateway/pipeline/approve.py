@@ -43,6 +43,8 @@ async def obtain_approval(call: Call, gateway: Gateway) -> None:
     except ApprovalImpossibleError as error:
         raise ApprovalRequiredError(str(error), call.decision, reason=error.reason) from None
     if pages:
+        # With the event of the refusal, too: the call's page leads from there to where it can be answered.
+        call.approvals = tuple(page.id for page in pages)
         raise ApprovalRequiredError(_say_required(call, pages), call.decision, pages=pages)
     call.approvals = used
 

@@ -36,8 +36,8 @@ class Call:
     `session` is the sealed identifier the client sent, `upstream_session` what is in it. `capability` and `decision`
     are there for invocations, `injection` from the credential stage on. `has_connect_answer`: the client comes back
     from our own request to connect; `has_approval_answer`: from the one to have the call approved. `approvals` are
-    those by which it passes. `is_recorded` and `is_completed`: which events are written. `started` is of the
-    performance counter.
+    those by which it passes, or that it waits for. `is_recorded` and `is_completed`: which events are written.
+    `started` is of the performance counter.
     """
 
     exchange: Exchange

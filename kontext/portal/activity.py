@@ -101,7 +101,7 @@ def call_by_its_own_id(request: HttpRequest, call_id: UUID) -> HttpResponse:
 
 
 def _read_approvals(event: AuditEvent) -> list[str]:
-    """Return the approvals by which a call passed."""
+    """Return the approvals by which a call passed, or that it waited for."""
     approvals = event.details.get("approvals")
     return [str(one) for one in approvals] if isinstance(approvals, list) else []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -222,6 +223,17 @@ def test_question_that_is_over_shows_no_arguments(cast: Cast, waiting: Approval,
     page = sign_in(cast.alice).get(f"/approvals/{waiting.pk}/").content.decode()
     assert "Expired" in page
     assert TITLE not in page
+
+
+@pytest.mark.parametrize(("outcome", "words"), [("denied", "It has to be"), ("ok", "It passed by")])
+def test_page_of_a_call_leads_to_its_approval(
+    cast: Cast, waiting: Approval, sign_in: SignIn, outcome: str, words: str
+) -> None:
+    facts: dict[str, Any] = {"details": {"approvals": [str(waiting.pk)]}, "decision": decide(cast).explain()}
+    event = make_call(cast.pr_bot, cast.alice, cast.create_issue, outcome, **facts)
+    page = sign_in(cast.alice).get(f"/activity/{event.pk}/").content.decode()
+    assert words in page
+    assert f'href="/approvals/{waiting.pk}/"' in page
 
 
 def test_link_of_a_refused_call_leads_to_its_page(cast: Cast, refused: AuditEvent, sign_in: SignIn) -> None:

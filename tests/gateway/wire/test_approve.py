@@ -88,6 +88,7 @@ def test_call_that_is_asked_about_answers_with_a_page_and_a_code(world: World) -
     assert world.scripted.seen == []
     assert world.phases()[-1] == ("denied", "denied")
     assert world.events()[-1].details["code"] == "kontext_approval_required"
+    assert world.events()[-1].details["approvals"] == [str(approval.pk)]
     assert AuditEvent.objects.filter(type="approval.requested", details__approval=str(approval.pk)).count() == 1
 
 
@@ -127,7 +128,7 @@ def test_retry_after_approving_once_passes_once(world: World, gateway_process: G
     assert passes(world)
     assert ask(world).pk != approval.pk
 
-    requested = next(event for event in world.events() if event.phase == "requested")
+    requested = [event for event in world.events() if event.phase == "requested"][-1]
     assert requested.details["approvals"] == [str(approval.pk)]
     assert requested.decision is not None
     assert requested.decision["effect"] == "ask"
