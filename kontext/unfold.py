@@ -25,14 +25,23 @@ def may_see(label: str) -> Callable[[HttpRequest], bool]:
     return ask
 
 
+def may_replay(request: HttpRequest) -> bool:
+    from policy.admin.replay import may_replay
+
+    return may_replay(request)
+
+
 def _link(title: str, icon: str, label: str) -> dict[str, Any]:
     address = reverse_lazy(f"admin:{label.lower().replace('.', '_')}_changelist")
     return {"title": title, "icon": icon, "link": address, "permission": may_see(label)}
 
 
+_OWN_ENTRIES = ("/simulate/", "/matrix/", "/replay/")
+
+
 def _is_about_rules(request: HttpRequest) -> bool:
     # What has an entry of its own lies below.
-    return request.path.startswith("/admin/policy/rule/") and not request.path.endswith(("/simulate/", "/matrix/"))
+    return request.path.startswith("/admin/policy/rule/") and not request.path.endswith(_OWN_ENTRIES)
 
 
 def _file(path: str) -> Callable[[HttpRequest], str]:
@@ -98,6 +107,12 @@ NAVIGATION: list[dict[str, Any]] = [
                 "icon": "grid_on",
                 "link": reverse_lazy("admin:policy_rule_matrix"),
                 "permission": may_see("policy.Rule"),
+            },
+            {
+                "title": "Replay",
+                "icon": "replay",
+                "link": reverse_lazy("admin:policy_rule_replay"),
+                "permission": may_replay,
             },
         ],
     },

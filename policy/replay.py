@@ -162,16 +162,22 @@ class Draft:
 
 
 def replay_calls(
-    organization: Organization, draft: Draft, *, since: dt.datetime, progress: Progress = lambda done, total: None
+    organization: Organization,
+    draft: Draft,
+    *,
+    since: dt.datetime,
+    at_most: int | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Replay:
-    """Decide all calls since a moment by the rules of a draft. `progress` is called with how many of how many are read.
+    """Decide all calls since a moment, or the latest of them, by the rules of a draft.
 
+    `progress` is called with how many of how many are read.
     Groups and classes are today's: what they were isn't kept. Reads the trail in one transaction, and locks nothing.
     """
     judge = _Judge(organization, draft)
     found = Replay()
     reader = _Reader(organization, draft, found)
-    for count, total in reader.read(since):
+    for count, total in reader.read(since, at_most):
         progress(count, total)
         if len(reader.shapes) > _MOST_SHAPES:
             judge.decide(reader, found)
@@ -193,7 +199,7 @@ class _Reader:
         self.shapes.clear()
         self.explanations.clear()
 
-    def read(self, since: dt.datetime) -> Iterator[tuple[int, int]]:
+    def read(self, since: dt.datetime, at_most: int | None) -> Iterator[tuple[int, int]]:
         """Yield after each batch how many of how many calls were read."""
         # Keys begin with the time, and are indexed: everything before them isn't touched.
         first = UUID(int=max(0, int(since.timestamp() * 1000)) << 80)
@@ -201,9 +207,11 @@ class _Reader:
         parameters: list[Any] = [self._organization.pk, types, first, since]
         with transaction.atomic():
             total = self._count(parameters)
+            latest = f"ORDER BY id DESC LIMIT {at_most:d}" if at_most is not None and at_most < total else ""
+            total = min(total, at_most or total)
             yield 0, total
             with connection.chunked_cursor() as rows:
-                rows.execute(f"SELECT {_COLUMNS} FROM {self._table} WHERE {_CALLS}", parameters)  # noqa: S608
+                rows.execute(f"SELECT {_COLUMNS} FROM {self._table} WHERE {_CALLS} {latest}", parameters)  # noqa: S608
                 while batch := rows.fetchmany(_BATCH):
                     self._fetch_explanations(batch)
                     self._add(batch)

@@ -18,6 +18,7 @@ from orgs.models import Membership
 from orgs.templatetags.kontext_ui import relative_time, status_chip
 from policy.access import may_author
 from policy.admin.matrix import show_matrix
+from policy.admin.replay import show_replay
 from policy.admin.rule_form import EXAMPLE, RuleForm
 from policy.admin.simulation import show_simulation
 from policy.describe import describe_rule
@@ -77,7 +78,8 @@ class RuleAdmin(OrganizationModelAdmin):
     def get_urls(self) -> Any:
         simulate = path("simulate/", self.admin_site.admin_view(self.simulate), name="policy_rule_simulate")
         matrix = path("matrix/", self.admin_site.admin_view(self.matrix), name="policy_rule_matrix")
-        return [simulate, matrix, *super().get_urls()]
+        replay = path("replay/", self.admin_site.admin_view(self.replay), name="policy_rule_replay")
+        return [simulate, matrix, replay, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = (
@@ -148,6 +150,9 @@ class RuleAdmin(OrganizationModelAdmin):
 
     def matrix(self, request: HttpRequest) -> HttpResponse:
         return show_matrix(self, request)
+
+    def replay(self, request: HttpRequest) -> HttpResponse:
+        return show_replay(self, request)
 
     def _switch(self, request: HttpRequest, rule: Rule, *, is_enabled: bool) -> None:
         author: Any = request.user

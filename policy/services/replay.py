@@ -23,13 +23,16 @@ def replay(
     organization: Organization,
     document: Document | None,
     since: dt.datetime,
+    at_most: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Replay:
     """Return which past decisions would be others by a document's rules, or by the stored ones. Changes nothing.
 
+    With `at_most`, the latest calls alone are looked at.
     What people have said in their own layer counts as it is stored. Raises DocumentError.
     """
-    return replay_calls(organization, load_draft(organization, document), since=since, progress=progress)
+    draft = load_draft(organization, document)
+    return replay_calls(organization, draft, since=since, at_most=at_most, progress=progress)
 
 
 def load_draft(organization: Organization, document: Document | None) -> Draft:
