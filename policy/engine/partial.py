@@ -15,8 +15,8 @@ from policy.engine.policy import Policy, Step
 from policy.engine.rules import CompiledRule
 from policy.engine.types import Call, Effect, Layer, Rule
 
-# Whether a rule holds for a call, by the rule's identifier.
-Known = Mapping[str, bool]
+# Whether a rule holds for a call, by the rule's identifier. None: nothing is known, and limits are taken for unused.
+Known = Mapping[str, bool] | None
 # What a layer says by a deny of its own; its silence denies, too.
 _Verdicts = frozenset[Effect]
 
@@ -32,13 +32,14 @@ _TOLD_BY: dict[str, dict[Effect, bool]] = {
 def tell_effects(policy: Policy, call: Call, known: Known) -> frozenset[Effect]:
     """Return every effect that the call could have, whatever its arguments: one, where they don't matter.
 
-    `call.arguments` is not looked at. Where they would decide, `known` says of some rules whether they hold.
+    `call.arguments` is not looked at. Where they would decide, or how often a limited rule was used before, `known`
+    says of some rules whether they hold.
     """
     return _join([_judge(step, call, known) for step in policy.get_plan(call)])
 
 
 class Overview:
-    """The same for many calls of one moment, as a table of who may do what has them.
+    """The same for many calls of one moment, as a table of who may do what has them; limits count as unused.
 
     A layer says the same to all whom the same rules are about. So it is judged once for each set of rules and each
     capability, and not for each person: 40,000 calls take a quarter of a second instead of three.
@@ -59,7 +60,7 @@ class Overview:
         found = self._verdicts.get(key)
         if found is None:
             cells = [cell for bucket in buckets for cell in bucket.find_cells(call) if cell.layer is layer]
-            found = self._verdicts[key] = _judge(self._policy.make_step(layer, cells, call), call, {})
+            found = self._verdicts[key] = _judge(self._policy.make_step(layer, cells, call), call, None)
         return found
 
     def _find_buckets(self, call: Call) -> dict[Layer, tuple[Bucket, ...]]:
@@ -161,11 +162,11 @@ def _tell_any(rules: Iterable[CompiledRule], call: Call, known: Known) -> bool |
     """Tell whether some rule holds; None where that depends on the arguments."""
     told: bool | None = False
     for rule in rules:
-        if rule.must_hold(call):
+        if rule.must_hold(call) and (rule.rule.limit is None or known is None):
             return True
         if not rule.could_hold(call):
             continue
-        holds = known.get(rule.id)
+        holds = known.get(rule.id) if known is not None else None
         if holds is True:
             return True
         if holds is None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy.engine import Call, Effect, Layer, Policy, Rule, compile_policy
+from policy.engine import Call, Effect, Layer, Limit, Per, Period, Policy, Rule, compile_policy
 from policy.engine.partial import Overview, read_known, tell_effects
 from tests.policy.strategies import baselines, calls, dense_rule_sets
 
@@ -67,7 +67,7 @@ def test_overview_tells_the_same(rules: list[Rule], given_baselines: dict[Layer,
     overview = Overview(policy)
     for call in some:
         now = replace(call, now=some[0].now, source_address=some[0].source_address)
-        assert overview.tell_effects(now) == tell_effects(policy, now, {})
+        assert overview.tell_effects(now) == tell_effects(policy, now, None)
 
 
 def test_tell_effects_depends_on_arguments_that_are_not_known() -> None:
@@ -81,6 +81,15 @@ def test_tell_effects_is_certain_where_no_argument_matters() -> None:
     assert tell_effects(compile_policy([ORG, USER]), CALL, {}) == {Effect.DENY}
     never = rule("never", Layer.ORG, Effect.DENY, capability="create_*")
     assert tell_effects(compile_policy([ORG, USER, BOT, never]), CALL, {}) == {Effect.DENY}
+
+
+def test_tell_effects_of_a_limited_rule_depends_on_its_uses() -> None:
+    limited = replace(BOT, conditions=None, limit=Limit(count=1, period=Period.DAY, per=Per.RULE))
+    policy = compile_policy([ORG, USER, limited])
+    assert tell_effects(policy, CALL, {}) == {Effect.ALLOW, Effect.DENY}
+    assert tell_effects(policy, CALL, {"bot": True}) == {Effect.ALLOW}
+    assert tell_effects(policy, CALL, {"bot": False}) == {Effect.DENY}
+    assert tell_effects(policy, CALL, None) == Overview(policy).tell_effects(CALL) == {Effect.ALLOW}
 
 
 def test_read_known_tells_which_rules_held_and_which_did_not() -> None:
