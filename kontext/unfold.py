@@ -123,6 +123,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _link("Audit events", "history", "audit.AuditEvent"),
             _link("Audit trees", "account_tree", "audit.Tree"),
             _link("Signing keys", "encrypted", "orgs.SigningKey"),
+            _link("Checkpoint keys", "verified", "orgs.CheckpointKey"),
         ],
     },
 ]

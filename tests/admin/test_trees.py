@@ -10,6 +10,7 @@ from audit.models import AuditEvent, Tree
 from audit.notes import open_checkpoint
 from audit.services.record import record_event
 from audit.services.seal import seal_events
+from orgs.models import CheckpointKey
 from orgs.services.checkpoint_keys import get_verifier_keys, sign_checkpoint
 from tests.admin.conftest import sign_in
 from tests.factories import Cast, make_cast
@@ -64,6 +65,22 @@ def test_tree_of_the_installation_is_for_superusers(cast: Cast, root: Client) ->
     address = reverse("admin:audit_tree_checkpoint", args=(tree.pk,))
     assert sign_in(cast.carol).get(address).status_code == 404
     assert root.get(address).status_code == 200
+
+
+def test_checkpoint_key_is_rotated_by_superusers_alone(cast: Cast, tree: Tree, root: Client) -> None:
+    before = CheckpointKey.objects.get()
+    address = reverse("admin:orgs_checkpointkey_rotate", args=(before.pk,))
+    assert sign_in(cast.carol).post(address).status_code in (302, 403, 404)
+    assert CheckpointKey.objects.count() == 1
+    assert "signs along" in root.get(address).content.decode()
+    assert root.post(address).status_code == 302
+    before.refresh_from_db()
+    assert before.retired_at is not None
+    assert AuditEvent.objects.filter(type="key.rotated").count() == 1
+    record_event(type="person.signed_in", organization_id=cast.acme.pk)
+    seal_events(sign=sign_checkpoint)
+    note = tree.checkpoints.get(size=4).note
+    assert [open_checkpoint(note, [key]).size for key in get_verifier_keys(tree.origin)] == [4, 4]
 
 
 def _read_event(browser: Client, event: AuditEvent) -> str:
