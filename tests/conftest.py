@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
+from hypothesis import HealthCheck, settings
+
+# How long making an example takes says more about who else uses the machine than about the test.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _APPEND_ONLY = ("auditevent", "tree", "leaf", "node", "checkpoint")
 

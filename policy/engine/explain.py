@@ -7,6 +7,7 @@ only those that are about this call's user, groups and application.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from heapq import nsmallest
@@ -32,35 +33,8 @@ LAYER_NAMES = {Layer.ORG: "organization", Layer.USER: "user", Layer.APPLICATION:
 
 
 def explain(policy: Policy, call: Call, decision: Decision) -> dict[str, Any]:
-    """Return the explanation that Decision.explain describes.
-
-    Allowed calls of one shape are explained alike as long as the same rules hold, and a gateway explains every call: so
-    those explanations are kept. What comes back is not to be changed.
-    """
-    steps = {step.layer: step for step in policy.get_plan(call)}
-    if decision.effect is not Effect.ALLOW or policy.shadow_index.has_rules:
-        return _explain(policy, call, decision, steps)
-    holding = [_identify(step, call) for step in steps.values()]
-    key = (call.application, call.integration, call.capability, tuple(steps), *holding)
-    kept = policy.explanations.get(key)
-    if kept is None:
-        if len(policy.explanations) >= _MAX_KEPT:
-            policy.explanations.clear()
-        kept = policy.explanations[key] = _explain(policy, call, decision, steps)
-    return dict(kept)
-
-
-def _identify(step: Step, call: Call) -> tuple[str, ...]:
-    """Return the rules by which a layer allows a call; none stands for its baseline."""
-    _, rule = step.judge(call)
-    if rule is None:
-        return ()
-    if sum(len(cell.rules) for cell in step.cells if cell.effect is rule.rule.effect) == 1:
-        return (rule.id,)  # as in most layers: no other could hold, too
-    return tuple(one.id for one in find_holding(step, call, rule.rule.effect))
-
-
-def _explain(policy: Policy, call: Call, decision: Decision, steps: dict[Layer, Step]) -> dict[str, Any]:
+    """Return the explanation that Decision.explain describes."""
+    steps = {step.layer: step for step in decision.plan.steps}
     layers = [_explain_layer(policy, call, layer, steps.get(layer)) for layer in Layer]
     shadow = _explain_shadow(policy, call)
     return {
@@ -73,6 +47,39 @@ def _explain(policy: Policy, call: Call, decision: Decision, steps: dict[Layer, 
         "shadow_effect": policy.decide_with_shadow(call).effect.value if shadow else None,
         "fix": _make_fix(policy, call, list(steps.values())) if decision.effect is Effect.DENY else None,
     }
+
+
+def explain_as_json(policy: Policy, call: Call, decision: Decision) -> bytes:
+    """Return the same as text.
+
+    Allowed calls of one shape are explained alike as long as the same rules hold, and a gateway explains every call: so
+    those explanations are kept.
+    """
+    if decision.effect is not Effect.ALLOW or policy.shadow_index.has_rules:
+        return _encode(decision.explain())
+    plan = decision.plan
+    key = (plan, decision.rule_ids if plan.is_plain else tuple([_identify(step, call) for step in plan.steps]))
+    kept = policy.explanations.get(key)
+    if kept is None:
+        if len(policy.explanations) >= _MAX_KEPT:
+            policy.explanations.clear()
+        kept = policy.explanations[key] = _encode(decision.explain())
+    return kept
+
+
+def _encode(explanation: dict[str, Any]) -> bytes:
+    # Half a surrogate pair has no place in UTF-8.
+    return json.dumps(explanation, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _identify(step: Step, call: Call) -> tuple[str, ...]:
+    """Return the rules by which a layer allows a call; none stands for its baseline."""
+    _, rule = step.judge(call)
+    if rule is None:
+        return ()
+    if sum(len(cell.rules) for cell in step.cells if cell.effect is rule.rule.effect) == 1:
+        return (rule.id,)  # as in most layers: no other could hold, too
+    return tuple(one.id for one in find_holding(step, call, rule.rule.effect))
 
 
 def _explain_layer(policy: Policy, call: Call, layer: Layer, step: Step | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from policy.engine.conditions import ArgumentTest, iterate_tests
-from policy.engine.explain import explain
+from policy.engine.explain import explain, explain_as_json
 from policy.engine.index import Cell, Find, Index, get_texts
 from policy.engine.questions import Question, find_questions
 from policy.engine.rules import CompiledRule
@@ -34,7 +34,9 @@ class Decision:
     version: int
     _policy: Policy = field(repr=False)
     _call: Call = field(repr=False)
+    plan: Plan = field(repr=False)
     limits: tuple[Rule, ...] = ()
+    _explanation: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
     def is_allowed(self) -> bool:
@@ -53,8 +55,15 @@ class Decision:
 
         It has `effect`, `version`, `deciding`, `sentence`, `layers` (each `layer`, `verdict`, `baseline`, `rules`,
         `nearest`), `shadow`, `shadow_effect` and `fix`. A verdict is allow, ask, deny, silent, or absent (no user).
+        It is made once, and not to be changed.
         """
-        return explain(self._policy, self._call, self)
+        if self._explanation is None:
+            self._explanation = explain(self._policy, self._call, self)
+        return self._explanation
+
+    def explain_as_json(self) -> bytes:
+        """Return `explain()` as JSON text, quickly for allowed calls: each of those is written down."""
+        return explain_as_json(self._policy, self._call, self)
 
     def get_questions(self) -> tuple[Question, ...]:
         """Return what is asked about the call, layer by layer, where the effect is to ask: all have to be answered."""
@@ -98,6 +107,26 @@ class Step:
         return (_ALLOW, rule) if ask is None else (_ASK, ask)
 
 
+@dataclass(slots=True, eq=False)
+class Plan:
+    """What the layers have to say about calls of one shape.
+
+    `is_plain`: no layer has two rules that could allow, so that `Decision.rule_ids` names all that do.
+    """
+
+    steps: list[Step]
+    is_plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_plain = all(
+            sum(len(cell.rules) for cell in step.cells if cell.effect is _ALLOW) <= 1 for step in self.steps
+        )
+
+    @property
+    def size(self) -> int:
+        return 1 + sum(len(step.cells) for step in self.steps)
+
+
 class Policy:
     """Rules, compiled. Immutable to its users; safe to share between threads.
 
@@ -122,8 +151,8 @@ class Policy:
         self.index = Index(rule for rule in compiled if not rule.rule.is_shadow)
         self._has_limits = any(rule.rule.limit is not None and not rule.rule.is_shadow for rule in compiled)
         self.shadow_index = Index(rule for rule in compiled if rule.rule.is_shadow)
-        self.explanations: dict[object, dict[str, Any]] = {}
-        self._plans: dict[object, list[Step]] = {}
+        self.explanations: dict[tuple[Plan, object], bytes] = {}
+        self._plans: dict[object, Plan] = {}
         self._remembered = 0
 
     def decide(self, call: Call) -> Decision:
@@ -134,11 +163,11 @@ class Policy:
         """Return what would happen if the rules that are only recorded were enforced."""
         return self._decide(self._make_plan(call, self.shadow_index.find_cells(call)), call)
 
-    def _decide(self, plan: list[Step], call: Call) -> Decision:
+    def _decide(self, plan: Plan, call: Call) -> Decision:
         allowing: tuple[str, ...] = ()
         asking: tuple[str, ...] = ()
         silent = asks = None
-        for step in plan:
+        for step in plan.steps:
             verdict, rule = step.judge(call)
             if verdict is _ALLOW:
                 if rule is not None:
@@ -148,20 +177,20 @@ class Policy:
                 if rule is not None:
                     asking += (rule.id,)
             elif rule is not None:
-                return Decision(_DENY, step.layer, (rule.id,), self.version, self, call)
+                return Decision(_DENY, step.layer, (rule.id,), self.version, self, call, plan)
             else:
                 silent = silent or step.layer
         if silent is not None:
-            return Decision(_DENY, silent, (), self.version, self, call)
+            return Decision(_DENY, silent, (), self.version, self, call, plan)
         if asks is not None:
-            return Decision(_ASK, asks, asking, self.version, self, call, self._find_limits(plan, call))
-        return Decision(_ALLOW, None, allowing, self.version, self, call, self._find_limits(plan, call))
+            return Decision(_ASK, asks, asking, self.version, self, call, plan, self._find_limits(plan, call))
+        return Decision(_ALLOW, None, allowing, self.version, self, call, plan, self._find_limits(plan, call))
 
-    def _find_limits(self, plan: list[Step], call: Call) -> tuple[Rule, ...]:
+    def _find_limits(self, plan: Plan, call: Call) -> tuple[Rule, ...]:
         """Return the limited rules without which the layers would not allow: none where another rule allows, too."""
         if not self._has_limits:
             return ()
-        rules = [rule.rule for step in plan for verdict, rule in [step.judge(call)] if rule and verdict is _ALLOW]
+        rules = [rule.rule for step in plan.steps for verdict, rule in [step.judge(call)] if rule and verdict is _ALLOW]
         return tuple(rule for rule in rules if rule.limit is not None)
 
     def could_allow(self, call: Call) -> bool:
@@ -169,17 +198,17 @@ class Policy:
 
         False only if there are none, which is what a list of tools leaves out. `call.arguments` is not looked at.
         """
-        return all(_could_agree(step, call) for step in self.get_plan(call))
+        return all(_could_agree(step, call) for step in self.get_plan(call).steps)
 
     def list_compared_texts(self, call: Call, path: tuple[str, ...]) -> list[str]:
         """Return the texts with which rules about calls of this shape compare the argument at `path`, in order."""
-        rules = [rule for step in self.get_plan(call) for cell in step.cells for rule in cell.rules]
+        rules = [rule for step in self.get_plan(call).steps for cell in step.cells for rule in cell.rules]
         tests = (test for rule in rules if rule.condition is not None for test in iterate_tests(rule.condition))
         about = (test for test in tests if isinstance(test, ArgumentTest) and test.path == path)
         return sorted({text for test in about if test.operator in ("equals", "in") for text in get_texts(test)})
 
-    def get_plan(self, call: Call) -> list[Step]:
-        """Return the steps for calls of this shape, remembered from the last one."""
+    def get_plan(self, call: Call) -> Plan:
+        """Return the plan for calls of this shape, remembered from the last one."""
         shape = (call.application, call.capability, call.user, call.integration, call.klass, call.groups)
         plan = self._plans.get(shape)
         if plan is None:
@@ -187,20 +216,20 @@ class Policy:
             self._remember(shape, plan)
         return plan
 
-    def _remember(self, shape: object, plan: list[Step]) -> None:
-        self._remembered += 1 + sum(len(step.cells) for step in plan)
+    def _remember(self, shape: object, plan: Plan) -> None:
+        self._remembered += plan.size
         if self._remembered > _MAX_REMEMBERED:
             self._plans.clear()
-            self._remembered = 1 + sum(len(step.cells) for step in plan)
+            self._remembered = plan.size
         self._plans[shape] = plan
 
     def list_layers(self, call: Call) -> list[Layer]:
         return [layer for layer in Layer if call.user is not None or layer is not Layer.USER]
 
-    def _make_plan(self, call: Call, more: Sequence[Cell] = ()) -> list[Step]:
+    def _make_plan(self, call: Call, more: Sequence[Cell] = ()) -> Plan:
         cells = [*self.index.find_cells(call), *more]
         layers = self.list_layers(call)
-        return [self.make_step(layer, [cell for cell in cells if cell.layer is layer], call) for layer in layers]
+        return Plan([self.make_step(layer, [cell for cell in cells if cell.layer is layer], call) for layer in layers])
 
     def make_step(self, layer: Layer, cells: list[Cell], call: Call) -> Step:
         """Return what a layer has to say with these cells."""

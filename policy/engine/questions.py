@@ -75,7 +75,7 @@ Grants = Mapping[Topic | str, tuple[Grant, ...]]
 
 def find_questions(policy: Policy, call: Call) -> tuple[Question, ...]:
     """Return what each layer that asks about the call asks, in the order of the layers."""
-    asking = (step for step in policy.get_plan(call) if step.judge(call)[0] is Effect.ASK)
+    asking = (step for step in policy.get_plan(call).steps if step.judge(call)[0] is Effect.ASK)
     return tuple(_make_question(step, call) for step in asking)
 
 

@@ -83,7 +83,7 @@ class Rule:
     sentence: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: that makes making one take 2 µs instead of 0.7
 class Call:
     """What is to be decided. Without a `user` the application acts on its own (client credentials).
 

@@ -48,7 +48,9 @@ def test_explain_after_other_calls_says_what_a_fresh_policy_says(
     used = compile_policy([*given_rules, *allowing], baselines=given_baselines)
     for call in [*given_calls, *given_calls]:
         fresh = compile_policy([*given_rules, *allowing], baselines=given_baselines)
-        assert used.decide(call).explain() == fresh.decide(call).explain()
+        decision, expected = used.decide(call), fresh.decide(call).explain()
+        assert decision.explain() == expected
+        assert json.loads(decision.explain_as_json()) == json.loads(json.dumps(expected))
 
 
 @quick
