@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from gateway.http import Exchange
+from gateway.timers import get_timers
 
 # A watcher for every call would cost more than most calls; those that end sooner than this never get one.
 _WATCH_AFTER_SECONDS = 0.05
@@ -37,7 +38,7 @@ class _Watch:
         self.has_fired = False
         self._exchange = exchange
         self._task: asyncio.Task[None] | None = None
-        self._timer = running.get_loop().call_later(_WATCH_AFTER_SECONDS, self._start)
+        self._timer = get_timers(running.get_loop()).call_later(_WATCH_AFTER_SECONDS, self._start)
 
     def stop(self) -> None:
         self._timer.cancel()

@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import aiohttp
 import pytest
 
 from gateway import upstream
@@ -65,7 +64,7 @@ async def test_send_to_instance_metadata_is_refused_even_where_private_networks_
 async def test_send_to_a_silent_integration_ends_in_time(
     client: Upstream, scripted: ScriptedIntegration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream, "_TIMEOUT", aiohttp.ClientTimeout(total=None, sock_connect=1, sock_read=0.2))
+    monkeypatch.setattr(upstream, "_SILENCE_SECONDS", 0.2)
 
     def stay_silent(_seen: Seen, handler: Handler) -> None:
         handler.server.disconnected.wait(5)
@@ -102,3 +101,28 @@ async def test_read_oversized_answer_is_cut_off(
     with pytest.raises(IntegrationAnswerError, match="too large"):
         await answer.read()
     answer.close()
+
+
+@pytest.mark.parametrize("size", [2, 100_000, 4_000_000])
+async def test_send_delivers_headers_and_body_as_given_over_one_connection(
+    client: Upstream, scripted: ScriptedIntegration, size: int
+) -> None:
+    """Aiohttp's own way of writing a body is replaced (gateway.upstream._Request): each byte has to arrive."""
+    scripted.script = lambda _seen, _handler: Reply({"jsonrpc": "2.0", "id": 1, "result": {}})
+    bodies = [bytes([65 + number]) * size for number in range(5)]
+    for body in bodies:
+        answer = await client.send("POST", scripted.url, {"accept": "application/json", "X-Key": "k"}, body)
+        await answer.read()
+        answer.close()
+    assert [seen.body for seen in scripted.seen] == bodies
+    host = scripted.url.split("/")[2]
+    expected = {"host": host, "accept": "application/json", "x-key": "k", "content-length": str(size)}
+    assert [{name: seen.headers.get(name) for name in expected} for seen in scripted.seen] == [expected] * 5
+    assert scripted.connections == 1
+
+
+async def test_send_without_a_body_says_nothing_of_one(client: Upstream, scripted: ScriptedIntegration) -> None:
+    scripted.script = lambda _seen, _handler: Reply({})
+    (await client.send("DELETE", scripted.url, {"accept": "application/json"})).close()
+    assert scripted.seen[0].body == b""
+    assert "content-type" not in scripted.seen[0].headers

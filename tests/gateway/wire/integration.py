@@ -72,6 +72,11 @@ class ScriptedIntegration(ThreadingHTTPServer):
         self.tools: list[dict[str, Any]] = [dict(tool) for tool in TOOLS]
         self.script: Answer | None = None
         self.disconnected = threading.Event()
+        self.connections = 0
+
+    def process_request(self, *args: Any) -> None:
+        self.connections += 1
+        super().process_request(*args)
 
     @property
     def url(self) -> str:
