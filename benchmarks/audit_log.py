@@ -19,15 +19,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 import uvloop
+from uuid_utils import uuid7
 
 from kontext.embedded.postgres import PostgresServer
-
-if TYPE_CHECKING:
-    from gateway.facts import CallEvent
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -75,35 +72,39 @@ def _prepare() -> None:
     call_command("migrate", "audit", verbosity=0)
 
 
-def _make_event() -> CallEvent:
-    from gateway.facts import CallEvent
+def _make_row() -> bytes:
+    from gateway.audit_log import encode_row
 
     layer = {"layer": "org", "verdict": "allow", "rules": [{"id": str(uuid.uuid4()), "sentence": "All may read."}]}
-    return CallEvent(
-        type="capability.invoked",
-        call=str(uuid.uuid4()),
-        phase="requested",
-        outcome="",
-        organization_id="01900000-0000-7000-8000-000000000001",
-        user_id="01900000-0000-7000-8000-000000000002",
-        user_name="Alice Adams",
-        application_id="01900000-0000-7000-8000-000000000003",
-        application_name="PR-Bot",
-        integration_id="01900000-0000-7000-8000-000000000004",
-        integration="github",
-        capability="create_issue",
-        request_id=str(uuid.uuid4()),
-        source_address="127.0.0.1",
-        policy_version=7,
-        decision={"effect": "allow", "version": 7, "layers": [layer] * 3},
-        arguments_digest="0" * 64,
+    return encode_row(
+        {
+            "id": str(uuid7()),
+            "occurred_at": time.time(),
+            "type": "capability.invoked",
+            "call": str(uuid.uuid4()),
+            "phase": "requested",
+            "outcome": "",
+            "organization_id": "01900000-0000-7000-8000-000000000001",
+            "user_id": "01900000-0000-7000-8000-000000000002",
+            "user_name": "Alice Adams",
+            "application_id": "01900000-0000-7000-8000-000000000003",
+            "application_name": "PR-Bot",
+            "integration_id": "01900000-0000-7000-8000-000000000004",
+            "integration": "github",
+            "capability": "create_issue",
+            "request_id": str(uuid.uuid4()),
+            "source_address": "127.0.0.1",
+            "policy_version": 7,
+            "decision": {"effect": "allow", "version": 7, "layers": [layer] * 3},
+            "arguments_digest": "0" * 64,
+        }
     )
 
 
 def _measure_floor(seconds: float) -> tuple[list[float], float, float]:
     from django.db import connections
 
-    from gateway.audit_log import _INSERT, _encode
+    from gateway.audit_log import _INSERT
 
     parameters = connections["default"].get_connection_params()
     wanted = {name: parameters[name] for name in ("host", "port", "user", "password", "dbname") if name in parameters}
@@ -111,7 +112,7 @@ def _measure_floor(seconds: float) -> tuple[list[float], float, float]:
         connection.pgconn.prepare(b"insert", _INSERT.encode())
         waits, cpu, started = [], time.process_time(), time.perf_counter()
         while time.perf_counter() - started < seconds:
-            row, began = b"[" + _encode(_make_event()) + b"]", time.perf_counter()
+            row, began = b"[" + _make_row() + b"]", time.perf_counter()
             connection.pgconn.exec_prepared(b"insert", [row])
             waits.append(time.perf_counter() - began)
         return waits, time.perf_counter() - started, time.process_time() - cpu
@@ -122,13 +123,13 @@ async def _measure(writers: int, seconds: float) -> tuple[list[float], float, fl
 
     log = AuditLog()
     await log.start()
-    await log.write(_make_event())
+    await log.write(_make_row())
     waits: list[float] = []
     ends = time.perf_counter() + seconds
 
     async def write() -> None:
         while time.perf_counter() < ends:
-            event, began = _make_event(), time.perf_counter()
+            event, began = _make_row(), time.perf_counter()
             await log.write(event)
             waits.append(time.perf_counter() - began)
 

@@ -32,6 +32,9 @@ _SECONDS_BETWEEN_RENEWALS = 10.0
 
 _Statuses = Connection.Status
 _Modes = Integration.AuthMode
+_UNUSABLE = frozenset({_Statuses.PENDING.value, _Statuses.REVOKED.value, _Statuses.REAUTHORIZATION_REQUIRED.value})
+# Looking a member up on its class costs more than comparing it.
+_NONE, _SERVER_TOKEN, _ACTIVE = _Modes.NONE.value, _Modes.SERVER_TOKEN.value, _Statuses.ACTIVE.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,20 @@ class Credentials:
 
         Raises ConnectionRequiredError, CredentialUnavailableError or UnavailableError.
         """
-        if integration.auth_mode == _Modes.NONE:
+        if integration.auth_mode == _NONE:
             return Injection(headers={})
         key = _get_key(principal, integration)
         held = self._connections.find(snapshot.organization_id, key)
         if held is None:
             held = await self._connections.get(snapshot.organization_id, key)
-        if held is None or held.status in (_Statuses.PENDING, _Statuses.REVOKED, _Statuses.REAUTHORIZATION_REQUIRED):
+        if held is None or held.status in _UNUSABLE:
             raise _make_required(integration, held)
         if _is_good(held):
             try:
                 return _open(held, integration)
             except (VaultError, ValueError):
                 pass  # get_credential finds the same, and says what it means
-        return await self._renew(held.connection_id, None, integration)
+        return await self._renew(UUID(held.connection_id), None, integration)
 
     async def renew(
         self, snapshot: Snapshot, principal: Principal, integration: IntegrationFacts, bad: Injection
@@ -154,7 +157,7 @@ class Credentials:
 
 
 def _get_key(principal: Principal, integration: IntegrationFacts) -> Key:
-    if integration.auth_mode == _Modes.SERVER_TOKEN:
+    if integration.auth_mode == _SERVER_TOKEN:
         return None, integration.id
     if principal.user_id is None:
         raise ConnectionRequiredError(
@@ -171,7 +174,7 @@ def _is_personal(integration: IntegrationFacts) -> bool:
 
 def _is_good(held: Held) -> bool:
     is_lasting = held.expires_at is None or held.expires_at - time.time() > MARGIN_SECONDS
-    return held.sealed is not None and held.status == _Statuses.ACTIVE and is_lasting
+    return held.sealed is not None and held.status == _ACTIVE and is_lasting
 
 
 def _open(held: Held, integration: IntegrationFacts) -> Injection:
@@ -182,8 +185,9 @@ def _open(held: Held, integration: IntegrationFacts) -> Injection:
         key_template=integration.key_template,
         secret=held.sealed.open(),
     )
-    connection_id = str(held.connection_id)
-    return Injection(headers=headers, connection_id=connection_id, account=held.account, generation=held.generation)
+    return Injection(
+        headers=headers, connection_id=held.connection_id, account=held.account, generation=held.generation
+    )
 
 
 def _make_required(integration: IntegrationFacts, held: Held | None) -> ConnectionRequiredError:

@@ -42,10 +42,11 @@ def get_era(version_header: str | None, message: Message | None) -> Era:
 
 def check_modern_request(message: Message, headers: Mapping[str, str]) -> None:
     """Raise the error that 2026-07-28 prescribes where envelope and headers are not as they must be."""
-    missing = [key for key in (VERSION_KEY, CAPABILITIES_KEY) if key not in message.meta]
-    if missing:
+    meta = message.meta
+    if VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
+        missing = [key for key in (VERSION_KEY, CAPABILITIES_KEY) if key not in meta]
         raise InvalidParamsError(f"params._meta must be an object with {' and '.join(missing)}")
-    version = message.meta[VERSION_KEY]
+    version = meta[VERSION_KEY]
     if headers.get("mcp-protocol-version") != version:
         raise HeaderMismatchError("the MCP-Protocol-Version header differs from the version in params._meta")
     if headers.get("mcp-method") != message.method:

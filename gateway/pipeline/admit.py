@@ -55,7 +55,7 @@ def check_subjects(caller: Caller, message: Message) -> None:
 
 
 def _admit_modern(exchange: Exchange, message: Message) -> Method | None:
-    if repeated := [name for name in exchange.repeated if name.startswith("mcp-")]:
+    if exchange.repeated and (repeated := [name for name in exchange.repeated if name.startswith("mcp-")]):
         raise HeaderMismatchError(f"the {min(repeated)} header was sent more than once")
     if message.is_notification:
         check_modern_version(exchange.headers.get("mcp-protocol-version"))

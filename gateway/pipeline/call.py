@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from policy.engine import Decision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Caller:
     """Who asks, and what of. `resource` is the audience the token was checked for."""
 
@@ -36,8 +36,8 @@ class Call:
     `session` is the sealed identifier the client sent, `upstream_session` what is in it. `capability` and `decision`
     are there for invocations, `injection` from the credential stage on. `has_connect_answer`: the client comes back
     from our own request to connect; `has_approval_answer`: from the one to have the call approved. `approvals` are
-    those by which it passes, or that it waits for. `is_recorded` and `is_completed`: which events are written.
-    `started` is of the performance counter.
+    those by which it passes, or that it waits for. `is_recorded` and `is_completed`: which events are written,
+    `row`: what they have in common. `started` is of the performance counter.
     """
 
     exchange: Exchange
@@ -57,6 +57,7 @@ class Call:
     approvals: tuple[str, ...] = ()
     is_recorded: bool = False
     is_completed: bool = False
+    row: bytes = b""
     started: float = field(default_factory=time.perf_counter)
 
     @property

@@ -101,15 +101,16 @@ def _make_headers(call: Call) -> dict[str, str]:
         if name in given:
             headers[name] = given[name]
     if call.era is Era.MODERN:
-        headers.update(
-            {name: value for name, value in given.items() if name in _MODERN or name.startswith("mcp-param-")}
-        )
+        for name in given:
+            if name in _MODERN or name.startswith("mcp-param-"):
+                headers[name] = given[name]
     elif call.upstream_session is not None:
         headers[SESSION_HEADER] = call.upstream_session
     if call.exchange.method == "GET" and "last-event-id" in given:
         headers["last-event-id"] = given["last-event-id"]
     assert call.injection is not None
-    return {**headers, **call.injection.headers}
+    headers.update(call.injection.headers)
+    return headers
 
 
 _MODERN = frozenset({"mcp-method", "mcp-name"})

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+import time
 from functools import lru_cache
 from typing import Any
 
 import orjson
+from uuid_utils import uuid7
 
 from audit.types import EventType
+from gateway.audit_log import encode_row, join_rows
 from gateway.errors import GatewayError
-from gateway.facts import CallEvent
 from gateway.mcp.envelopes import name_session
 from gateway.pipeline.call import Call
 from gateway.service import Gateway
@@ -21,52 +22,98 @@ _NAME_CHARACTERS = 255
 
 async def record_intent(call: Call, gateway: Gateway) -> None:
     """Write the `requested` event. Raises UnavailableError where that can't be done: the call then doesn't happen."""
-    await gateway.runtime.audit_log.write(make_event(call, phase="requested", outcome=""))
+    own = {"phase": "requested", "details": describe(call)}
+    await gateway.runtime.audit_log.write(_make_first_row(call, own))
     call.is_recorded = True
 
 
 async def record_refusal(call: Call, gateway: Gateway, *, outcome: str, error: GatewayError) -> None:
     """Write the one event of a call that goes no further."""
-    details = {**_describe(call), "code": error.code, "reason": str(error)}
-    await gateway.runtime.audit_log.write(make_event(call, phase="denied", outcome=outcome, details=details))
+    details = {**describe(call), "code": error.code, "reason": str(error)}
+    own = {"phase": "denied", "outcome": outcome, "details": details}
+    await gateway.runtime.audit_log.write(_make_first_row(call, own))
 
 
-def make_event(
-    call: Call, *, phase: str, outcome: str, latency_us: int | None = None, details: Mapping[str, Any] | None = None
-) -> CallEvent:
-    principal, integration, injection = call.caller.principal, call.caller.integration, call.injection
-    return CallEvent(
-        type=EventType.CAPABILITY_INVOKED,
-        call=call.id,
-        phase=phase,
-        outcome=outcome,
-        organization_id=principal.organization_id,
-        application_id=principal.application_id,
-        application_name=principal.application_name,
-        user_id=principal.user_id,
-        user_name=principal.user_name,
-        integration_id=integration.id,
-        integration=integration.slug,
-        capability=call.name[:_NAME_CHARACTERS],
-        connection_id=injection.connection_id if injection is not None else None,
-        account=injection.account if injection is not None else "",
-        session=name_session(call.session) if call.session else "",
-        request_id=call.exchange.request_id,
-        trace_id=_get_trace_id(call.exchange.headers.get("traceparent")),
-        source_address=call.caller.source_address,
-        policy_version=call.decision.version if call.decision is not None else None,
-        decision=call.decision.explain() if call.decision is not None and phase != "completed" else None,
-        arguments_digest=digest_arguments(call) if phase != "completed" else "",
-        latency_us=latency_us,
-        details=_describe(call) if details is None else details,
-    )
+def make_row(call: Call, own: dict[str, Any]) -> bytes:
+    """Return an event of the call: `own` are the columns that its other events haven't."""
+    if not call.row:
+        call.row = _make_common_row(call)
+    own["id"], own["occurred_at"] = str(uuid7()), time.time()
+    return join_rows(call.row, encode_row(own))
 
 
-def _describe(call: Call) -> dict[str, Any]:
+def describe(call: Call) -> dict[str, Any]:
     details: dict[str, Any] = {"method": call.method.name} if call.method is not None else {}
     if call.approvals:
         details["approvals"] = list(call.approvals)
     return details
+
+
+def _make_first_row(call: Call, own: dict[str, Any]) -> bytes:
+    """Return an event that also says what was asked and how it was decided, which is written down once."""
+    own["arguments_digest"] = digest_arguments(call)
+    if call.decision is not None:
+        own["decision"] = orjson.Fragment(call.decision.explain_as_json())
+    return make_row(call, own)
+
+
+def _make_common_row(call: Call) -> bytes:
+    principal, integration, injection = call.caller.principal, call.caller.integration, call.injection
+    about_all = _encode_parties(
+        principal.organization_id,
+        principal.application_id,
+        principal.application_name,
+        principal.user_id,
+        principal.user_name,
+        integration.id,
+        integration.slug,
+        injection.connection_id if injection is not None else None,
+        injection.account if injection is not None else "",
+        call.caller.source_address,
+    )
+    about_this: dict[str, Any] = {
+        "call": call.id,
+        "capability": call.name[:_NAME_CHARACTERS],
+        "request_id": call.exchange.request_id,
+    }
+    if call.decision is not None:
+        about_this["policy_version"] = call.decision.version
+    if call.session:
+        about_this["session"] = name_session(call.session)
+    if trace_id := _get_trace_id(call.exchange.headers.get("traceparent")):
+        about_this["trace_id"] = trace_id
+    return join_rows(about_all, encode_row(about_this))
+
+
+@lru_cache(maxsize=4096)
+def _encode_parties(
+    organization_id: str,
+    application_id: str,
+    application_name: str,
+    user_id: str | None,
+    user_name: str,
+    integration_id: str,
+    integration: str,
+    connection_id: str | None,
+    account: str,
+    source_address: str | None,
+) -> bytes:
+    """Return the columns that a caller's calls of one integration have in common: most follow one like them."""
+    return encode_row(
+        {
+            "type": EventType.CAPABILITY_INVOKED,
+            "organization_id": organization_id,
+            "application_id": application_id,
+            "application_name": application_name,
+            "user_id": user_id,
+            "user_name": user_name,
+            "integration_id": integration_id,
+            "integration": integration,
+            "connection_id": connection_id,
+            "account": account,
+            "source_address": source_address,
+        }
+    )
 
 
 def digest_arguments(call: Call) -> str:

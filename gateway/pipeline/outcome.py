@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.errors import GatewayError, IntegrationAnswerError, IntegrationUnreachableError
 from gateway.pipeline.call import Call
-from gateway.pipeline.intent import make_event
+from gateway.pipeline.intent import describe, make_row
 from gateway.service import Gateway
 
 OK = "ok"
@@ -25,8 +25,9 @@ async def record_outcome(call: Call, gateway: Gateway, outcome: str, details: Ma
         return
     call.is_completed = True
     latency_us = int((time.perf_counter() - call.started) * 1_000_000)
-    event = make_event(call, phase="completed", outcome=outcome, latency_us=latency_us, details=details)
-    await gateway.runtime.audit_log.write(event)
+    details = describe(call) if details is None else details
+    own = {"phase": "completed", "outcome": outcome, "latency_us": latency_us, "details": details}
+    await gateway.runtime.audit_log.write(make_row(call, own))
 
 
 def judge_document(document: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ They are apart from the snapshot: there may be very many, most are never used he
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from connections.models import Connection
@@ -28,12 +28,12 @@ Key = tuple[str | None, str]
 class Held:
     """A connection. `sealed` is None where there is no credential that opens; times are seconds since the epoch."""
 
-    connection_id: UUID
+    connection_id: str
     status: str
     generation: int
     account: str
     expires_at: float | None
-    sealed: Sealed | None
+    sealed: Sealed | None = field(compare=False)  # the generation says whether it is another
 
 
 Connections = Mapping[Key, Held | None]
@@ -116,7 +116,7 @@ def _get_key(connection: Connection) -> Key:
 def _hold(connection: Connection) -> Held:
     expires_at = connection.expires_at
     return Held(
-        connection_id=connection.pk,
+        connection_id=str(connection.pk),
         status=connection.status,
         generation=connection.generation,
         account=connection.account,

@@ -6,10 +6,9 @@ opening with other associated data fails, so a ciphertext that is moved to anoth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from uuid import UUID
 
-from orgs.vault.box import Key, get_key_id, open_sealed, seal
+from orgs.vault.box import Key, Sealed, get_key_id, open_sealed, seal
 from orgs.vault.errors import VaultError
 from orgs.vault.keys import forget_keys, get_opening_key, get_sealing_key
 
@@ -24,19 +23,6 @@ __all__ = [
     "get_sealing_key",
     "hold_sealed",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A secret that stays sealed until it is needed, with the key to it at hand: opening takes about a microsecond."""
-
-    ciphertext: bytes = field(repr=False)
-    associated_data: bytes = field(repr=False)
-    key: Key = field(repr=False)
-
-    def open(self) -> bytes:
-        """Raises VaultError for a secret that was changed, or moved here from another record."""
-        return open_sealed(self.key, self.ciphertext, self.associated_data)
 
 
 def encrypt(organization_id: UUID | None, plaintext: bytes, *, associated_data: bytes, key: Key | None = None) -> bytes:
@@ -65,7 +51,7 @@ def hold_sealed(organization_id: UUID | None, ciphertext: bytes | memoryview, *,
     """
     sealed = bytes(ciphertext)
     key = get_opening_key(organization_id, get_key_id(sealed))
-    return Sealed(sealed, _bind(organization_id, associated_data), key)
+    return Sealed(key, sealed, _bind(organization_id, associated_data))
 
 
 def derive_key(organization_id: UUID | None, purpose: str) -> bytes:

@@ -49,15 +49,30 @@ def seal(key: Key, plaintext: bytes, associated_data: bytes) -> bytes:
     return header + nonce + key.cipher.encrypt(nonce, plaintext, header + associated_data)
 
 
+class Sealed:
+    """A secret that stays sealed until it is needed, with the key to it at hand: opening takes about a microsecond."""
+
+    __slots__ = ("_associated_data", "_cipher", "_ciphertext", "_nonce")
+
+    def __init__(self, key: Key, sealed: bytes, associated_data: bytes) -> None:
+        if get_key_id(sealed) != key.id:
+            raise VaultError("this secret was sealed with another key")
+        self._cipher = key.cipher
+        self._nonce = sealed[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES]
+        self._ciphertext = sealed[_HEADER_BYTES + _NONCE_BYTES :]
+        self._associated_data = sealed[:_HEADER_BYTES] + associated_data
+
+    def open(self) -> bytes:
+        """Raises VaultError for a secret that was changed, or moved here from another record."""
+        try:
+            return self._cipher.decrypt(self._nonce, self._ciphertext, self._associated_data)
+        except InvalidTag:
+            # One error for both: AES-GCM can't tell them apart.
+            raise VaultError("this secret was changed, or belongs to another record") from None
+
+
 def open_sealed(key: Key, sealed: bytes, associated_data: bytes) -> bytes:
-    if get_key_id(sealed) != key.id:
-        raise VaultError("this secret was sealed with another key")
-    header, nonce = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES]
-    try:
-        return key.cipher.decrypt(nonce, sealed[_HEADER_BYTES + _NONCE_BYTES :], header + associated_data)
-    except InvalidTag:
-        # One error for a changed secret and for one moved to another row: AES-GCM can't tell them apart.
-        raise VaultError("this secret was changed, or belongs to another record") from None
+    return Sealed(key, sealed, associated_data).open()
 
 
 def get_key_id(sealed: bytes) -> UUID:

@@ -35,7 +35,7 @@ def tell_effects(policy: Policy, call: Call, known: Known) -> frozenset[Effect]:
     `call.arguments` is not looked at. Where they would decide, or how often a limited rule was used before, `known`
     says of some rules whether they hold.
     """
-    return _join([_judge(step, call, known) for step in policy.get_plan(call)])
+    return _join([_judge(step, call, known) for step in policy.get_plan(call).steps])
 
 
 class Overview:
@@ -104,7 +104,7 @@ def read_known(
     """
     told = {layer["layer"]: layer for layer in explanation["layers"]}
     known: dict[str, bool] = {}
-    for step in policy.get_plan(call):
+    for step in policy.get_plan(call).steps:
         layer = told.get(step.layer)
         if layer is None or layer["verdict"] not in _TOLD_BY:
             continue

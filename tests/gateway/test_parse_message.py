@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import MalformedMessageError
-from gateway.mcp.messages import MAX_DEPTH, parse_message
+from gateway.mcp.messages import MAX_DEPTH, _parse_plain, _parse_strictly, parse_message
 
 
 def call(arguments: str) -> bytes:
@@ -101,3 +101,38 @@ def test_parse_any_plain_arguments_gives_them_back(arguments: dict[str, object])
 def test_parse_any_bytes_gives_a_message_or_our_error(body: bytes) -> None:
     with suppress(MalformedMessageError):
         parse_message(body)
+
+
+NAMES = ["a", "A", "b", "\u017f", "s", 'x":', "k\\", ""]
+SPACES = st.sampled_from(["", "", "", " ", "\n", "\t "])
+SCALARS = st.sampled_from(["1", "-0", "0.5", "1e3", "true", "null", "18446744073709551615", "18446744073709551616"])
+TEXTS = st.sampled_from([*NAMES, '":', '" :', "é", "\ud800", "\0"]).map(json.dumps)
+
+
+def objects(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Objects as text: with names twice or in two cases, and with space wherever JSON lets it be."""
+    names = st.sampled_from([json.dumps(name) for name in NAMES] + ['"\\u0061"'])
+    members = st.builds(lambda *parts: "".join(parts), SPACES, names, SPACES, st.just(":"), SPACES, values, SPACES)
+    return st.lists(members, max_size=3).map(lambda given: "{" + ",".join(given) + "}")
+
+
+DOCUMENTS = objects(
+    st.recursive(
+        SCALARS | TEXTS,
+        lambda inner: objects(inner) | st.lists(inner, max_size=3).map(lambda items: "[" + ",".join(items) + "]"),
+        max_leaves=6,
+    )
+)
+
+
+@given(DOCUMENTS)
+def test_parse_plain_reads_only_what_the_strict_reader_reads_the_same(text: str) -> None:
+    body = text.encode()
+    plain = _parse_plain(body)
+    if plain is not None:
+        assert repr(plain) == repr(_parse_strictly(body))
+
+
+def test_parse_plain_is_for_ordinary_bodies() -> None:
+    assert _parse_plain(call('{"repo": "acme/frontend", "labels": ["bug", {"n": 1}]}')) is not None
+    assert _parse_plain(json.dumps({"jsonrpc": "2.0", "params": {"arguments": {"n": None}}}, indent=2).encode())

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit.models import AuditEvent
-from gateway.audit_log import AuditLog
+from gateway.audit_log import AuditLog, encode_row
 from gateway.errors import AuthenticationError, UnavailableError
 from gateway.runtime import Runtime
 from tests.factories import Cast, issue_token, make_cast
@@ -80,12 +80,12 @@ def test_written_events_survive_a_killed_server_and_none_is_reported_falsely(
         while time.monotonic() < ends:
             event, started = make_event(), time.monotonic()
             try:
-                await log.write(event)
+                await log.write(encode_row(event))
             except UnavailableError:
                 outcomes["refused"] += 1
             else:
                 outcomes["written"] += 1
-                written.append(event.id)
+                written.append(event["id"])
             slowest = max(slowest, time.monotonic() - started)
 
     async def write_with_many(log: AuditLog) -> None:
@@ -113,12 +113,12 @@ def test_write_to_a_server_that_only_seems_to_live_is_refused_in_time(
 ) -> None:
     log = AuditLog()
     event_loop_thread.run(log.start())
-    event_loop_thread.run(log.write(make_event()))
+    event_loop_thread.run(log.write(encode_row(make_event())))
     server.signal_all(signal.SIGSTOP)
     try:
         started = time.monotonic()
         with pytest.raises(UnavailableError):
-            event_loop_thread.run(log.write(make_event()))
+            event_loop_thread.run(log.write(encode_row(make_event())))
         assert time.monotonic() - started < 2
     finally:
         server.signal_all(signal.SIGCONT)
@@ -129,7 +129,7 @@ def test_write_to_a_server_that_only_seems_to_live_is_refused_in_time(
 async def _write_until_it_works(log: AuditLog) -> bool:
     for _ in range(50):
         try:
-            await log.write(make_event())
+            await log.write(encode_row(make_event()))
         except UnavailableError:
             await asyncio.sleep(0.1)
         else:
@@ -155,12 +155,12 @@ def test_gateway_that_starts_before_the_database_refuses_until_it_is_there(
         with pytest.raises(UnavailableError):
             event_loop_thread.run(runtime.authenticator.authenticate(token, resource=GITHUB))
         with pytest.raises(UnavailableError):
-            event_loop_thread.run(runtime.audit_log.write(make_event()))
+            event_loop_thread.run(runtime.audit_log.write(encode_row(make_event())))
     finally:
         server.start()
     event_loop_thread.run(runtime.check())
     assert event_loop_thread.run(runtime.authenticator.authenticate(token, resource=GITHUB))
-    event_loop_thread.run(runtime.audit_log.write(make_event()))
+    event_loop_thread.run(runtime.audit_log.write(encode_row(make_event())))
     event_loop_thread.run(runtime.stop())
 
 

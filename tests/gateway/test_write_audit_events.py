@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from uuid_utils import uuid7
 
 from audit.models import AuditEvent
-from gateway.audit_log import _TYPES, _WIDTHS, AuditLog
+from gateway.audit_log import _TYPES, _WIDTHS, AuditLog, encode_row
 from gateway.channel import Channel
 from gateway.errors import UnavailableError
-from gateway.facts import CallEvent
 from tests.gateway.conftest import EventLoop
+
+Event = dict[str, Any]
 
 
 class Writer:
@@ -27,11 +29,12 @@ class Writer:
         self.log = AuditLog()
         loop.run(self.log.start())
 
-    def write(self, *events: CallEvent) -> list[BaseException | None]:
+    def write(self, *events: Event) -> list[BaseException | None]:
         return self.loop.run(self._write(*events))
 
-    async def _write(self, *events: CallEvent) -> list[BaseException | None]:
-        return await asyncio.gather(*(self.log.write(event) for event in events), return_exceptions=True)
+    async def _write(self, *events: Event) -> list[BaseException | None]:
+        rows = map(encode_row, events)
+        return await asyncio.gather(*(self.log.write(row) for row in rows), return_exceptions=True)
 
 
 @pytest.fixture
@@ -41,8 +44,10 @@ def writer(transactional_db: None, event_loop_thread: EventLoop) -> Iterator[Wri
     event_loop_thread.run(writer.log.stop())
 
 
-def make_event(**fields: Any) -> CallEvent:
+def make_event(**fields: Any) -> Event:
     defaults = {
+        "id": str(uuid7()),
+        "occurred_at": time.time(),
         "type": "capability.invoked",
         "call": str(uuid.uuid4()),
         "phase": "requested",
@@ -51,7 +56,7 @@ def make_event(**fields: Any) -> CallEvent:
         "application_id": str(uuid.uuid4()),
         "application_name": "PR-Bot",
     }
-    return CallEvent(**{**defaults, **fields})
+    return {**defaults, **fields}
 
 
 def test_write_full_event_stores_every_column(writer: Writer) -> None:
@@ -75,13 +80,13 @@ def test_write_full_event_stores_every_column(writer: Writer) -> None:
     }
     event = make_event(phase="completed", outcome="ok", **values)
     assert writer.write(event) == [None]
-    stored = AuditEvent.objects.get(pk=event.id)
+    stored = AuditEvent.objects.get(pk=event["id"])
     for name, value in values.items():
         actual = getattr(stored, name)
         assert (str(actual) if isinstance(actual, uuid.UUID) else actual) == value, name
     assert (stored.type, stored.phase, stored.outcome) == ("capability.invoked", "completed", "ok")
-    assert str(stored.call) == event.call
-    assert stored.occurred_at.timestamp() == pytest.approx(event.occurred_at, abs=1e-5)
+    assert str(stored.call) == event["call"]
+    assert stored.occurred_at.timestamp() == pytest.approx(event["occurred_at"], abs=1e-5)
     assert abs(stored.recorded_at.timestamp() - time.time()) < 60
 
 
@@ -95,7 +100,7 @@ def test_statement_names_every_column_with_its_width() -> None:
 def test_write_minimal_event_leaves_the_rest_empty(writer: Writer) -> None:
     event = make_event()
     writer.write(event)
-    stored = AuditEvent.objects.get(pk=event.id)
+    stored = AuditEvent.objects.get(pk=event["id"])
     assert (stored.user_id, stored.source_address, stored.decision, stored.details) == (None, None, None, {})
 
 
@@ -116,8 +121,8 @@ def test_write_together_shares_commits(writer: Writer, monkeypatch: pytest.Monke
 
 def test_write_same_phase_twice_adds_nothing(writer: Writer) -> None:
     first = make_event(capability="first")
-    again = make_event(call=first.call, capability="again")
-    completed = make_event(call=first.call, phase="completed")
+    again = make_event(call=first["call"], capability="again")
+    completed = make_event(call=first["call"], phase="completed")
     assert writer.write(first, again, completed) == [None] * 3
     assert writer.write(again) == [None]
     assert list(AuditEvent.objects.order_by("id").values_list("capability", "phase")) == [
@@ -142,7 +147,7 @@ def test_write_odd_text_stores_what_can_be_stored(writer: Writer, name: str) -> 
     given, stored = ODD_TEXTS[name]
     event = make_event(capability=given, details={"deep": [{given[:9]: given}]})
     assert writer.write(event) == [None]
-    row = AuditEvent.objects.get(pk=event.id)
+    row = AuditEvent.objects.get(pk=event["id"])
     assert row.capability == stored
     assert list(row.details["deep"][0].values()) == [stored if len(given) < 255 else given]
 
@@ -164,7 +169,7 @@ def test_write_event_that_can_not_be_stored_fails_alone(writer: Writer) -> None:
 
 def test_write_goes_on_for_others_when_one_is_cancelled(writer: Writer) -> None:
     async def cancel_one() -> list[Any]:
-        tasks = [asyncio.ensure_future(writer.log.write(make_event())) for _ in range(10)]
+        tasks = [asyncio.ensure_future(writer.log.write(encode_row(make_event()))) for _ in range(10)]
         await asyncio.sleep(0)
         tasks[3].cancel()
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -207,7 +212,7 @@ def test_write_more_than_can_wait_is_refused_at_once(writer: Writer, monkeypatch
 
 def test_stop_writes_what_is_waiting(writer: Writer) -> None:
     async def write_and_stop() -> None:
-        waiting = asyncio.gather(*(writer.log.write(make_event()) for _ in range(50)))
+        waiting = asyncio.gather(*(writer.log.write(encode_row(make_event())) for _ in range(50)))
         await asyncio.sleep(0)
         await writer.log.stop()
         await waiting
@@ -222,7 +227,7 @@ def test_written_event_can_not_be_changed_in_the_database(writer: Writer) -> Non
     for statement in ("UPDATE audit_auditevent SET outcome = 'ok'", "DELETE FROM audit_auditevent"):
         with pytest.raises(DatabaseError, match="append-only"), connection.cursor() as cursor:
             cursor.execute(statement)
-    assert AuditEvent.objects.get(pk=event.id).outcome == ""
+    assert AuditEvent.objects.get(pk=event["id"]).outcome == ""
 
 
 def _end_connections() -> None:
