@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.forms.models import construct_instance
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
@@ -17,7 +19,9 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 from connections.models import Capability
 from orgs.admin_site import Access, OrganizationForm, narrow
 from policy.conditions import check_conditions
+from policy.engine.matching import compile_pattern
 from policy.models import Rule
+from policy.simple_conditions import list_arguments
 
 _SIMPLE = {
     "equals": "is",
@@ -35,11 +39,51 @@ _SIMPLE = {
 _LISTS = {"in"}
 _NUMBERS = {"less_than", "at_most", "greater_than", "at_least"}
 _MOST_SUGGESTED = 500
+# Which comparisons fit which type of argument.
+_FITTING = {
+    "string": {"equals", "in", "matches", "starts_with", "ends_with", "contains", "exists"},
+    "integer": {"equals", "in", *_NUMBERS, "exists"},
+    "boolean": {"equals", "exists"},
+    "array": {"contains", "exists"},
+}
+_TYPE_NAMES = {"string": "text", "integer": "number", "boolean": "true or false", "array": "list"}
 EXAMPLE = """{"all": [
   {"argument": "repo", "operator": "equals", "value": "acme/frontend"},
   {"unless": {"argument": "labels", "operator": "contains", "value": "security"}},
   {"context": "time", "zone": "Europe/Berlin", "days": ["mon", "tue"], "from": "09:00", "until": "17:00"}
 ]}"""
+
+
+def list_choices(access: Access, *, integration: str, capability: str, argument: str) -> dict[str, Any]:
+    """Return what the form's later fields offer for what is chosen in the earlier ones, by identifier and name.
+
+    `capabilities` and `arguments` are pairs of a value and a label. `operators` are those that fit the argument; all
+    where nothing is known of it.
+    """
+    rows = narrow(Capability.objects.exclude(status="removed").select_related("integration"), access)
+    if integration:
+        rows = rows.filter(integration__in=_read_identifiers(integration))
+    matches = compile_pattern(capability or "*")
+    known = list(rows[:_MOST_SUGGESTED])
+    arguments = {one.path: one for row in known if matches(row.name) for one in list_arguments(row.input_schema)}
+    chosen = arguments.get(argument)
+    return {
+        "capabilities": [[row.name, _label(row)] for row in known],
+        "arguments": [[path, _TYPE_NAMES[one.type]] for path, one in sorted(arguments.items())],
+        "operators": [name for name in _SIMPLE if chosen is None or name in _FITTING[chosen.type]],
+    }
+
+
+def _read_identifiers(text: str) -> list[UUID]:
+    """Return the identifier that a text is, if it is one."""
+    try:
+        return [UUID(text)]
+    except ValueError:
+        return []
+
+
+def _label(row: Capability) -> str:
+    return f"{row.integration.name}: {row.title or row.name}"
 
 
 class SuggestingInput(UnfoldAdminTextInputWidget):
@@ -193,11 +237,14 @@ class RuleForm(OrganizationForm):
 
     def _suggest(self) -> None:
         rows = self._get_capabilities()
-        names = [(row.name, f"{row.integration.name}: {row.title or row.name}") for row in rows]
-        arguments = {name for row in rows for name in row.input_schema.get("properties", {})}
+        arguments = {one.path: one.type for row in rows for one in list_arguments(row.input_schema)}
         if "capability" in self.fields:
-            self.fields["capability"].widget.suggestions = tuple(names)
-        self.fields["argument"].widget.suggestions = tuple((name, "") for name in sorted(arguments))
+            self.fields["capability"].widget.suggestions = tuple((row.name, _label(row)) for row in rows)
+        self.fields["argument"].widget.suggestions = tuple(
+            (path, _TYPE_NAMES[kind]) for path, kind in sorted(arguments.items())
+        )
+        # Where scripts run, what is offered follows what is chosen (kontext/admin.js).
+        self.fields["argument"].widget.attrs["data-rule-choices"] = reverse("admin:policy_rule_choices")
 
     def _get_capabilities(self) -> QuerySet[Any]:
         rows = narrow(Capability.objects.exclude(status="removed").select_related("integration"), self.access)
@@ -220,18 +267,18 @@ def _is_simple(conditions: Any) -> bool:
     if conditions["operator"] not in _SIMPLE or isinstance(value, list) != (conditions["operator"] in _LISTS):
         return False
     listed = value if isinstance(value, list) else []
-    return all(isinstance(one, str) and "," not in one and one == one.strip() for one in listed)
+    return all(isinstance(one, int) or ("," not in one and one == one.strip()) for one in listed)
 
 
 def _write_value(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(value)
+        return ", ".join(map(str, value))
     return "" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _read_value(operator: str, text: str, types: set[str]) -> Any:
     if operator in _LISTS:
-        return [part.strip() for part in text.split(",") if part.strip()]
+        return [_read_value("equals", part.strip(), types) for part in text.split(",") if part.strip()]
     is_whole = text.strip().removeprefix("-").isdigit()
     if is_whole and (operator in _NUMBERS or (types and types <= {"integer", "number"})):
         return int(text)

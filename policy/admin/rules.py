@@ -3,9 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -19,7 +20,7 @@ from orgs.templatetags.kontext_ui import relative_time, status_chip
 from policy.access import may_author
 from policy.admin.matrix import show_matrix
 from policy.admin.replay import show_replay
-from policy.admin.rule_form import EXAMPLE, RuleForm
+from policy.admin.rule_form import EXAMPLE, RuleForm, list_choices
 from policy.admin.simulation import show_simulation
 from policy.describe import describe_rule
 from policy.errors import NotAllowedToAuthorError
@@ -76,10 +77,11 @@ class RuleAdmin(OrganizationModelAdmin):
     actions_detail = ("switch_off", "switch_on")
 
     def get_urls(self) -> Any:
+        choices = path("choices/", self.admin_site.admin_view(self.choices), name="policy_rule_choices")
         simulate = path("simulate/", self.admin_site.admin_view(self.simulate), name="policy_rule_simulate")
         matrix = path("matrix/", self.admin_site.admin_view(self.matrix), name="policy_rule_matrix")
         replay = path("replay/", self.admin_site.admin_view(self.replay), name="policy_rule_replay")
-        return [simulate, matrix, replay, *super().get_urls()]
+        return [choices, simulate, matrix, replay, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = (
@@ -144,6 +146,13 @@ class RuleAdmin(OrganizationModelAdmin):
     )
     def switch_on(self, request: HttpRequest, obj: Rule) -> None:
         self._switch(request, obj, is_enabled=True)
+
+    def choices(self, request: HttpRequest) -> HttpResponse:
+        """Answer the form's script: what there is to choose, given what is chosen already."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        given = {name: request.GET.get(name, "") for name in ("integration", "capability", "argument")}
+        return JsonResponse(list_choices(get_access(request), **given))
 
     def simulate(self, request: HttpRequest) -> HttpResponse:
         return show_simulation(self, request)

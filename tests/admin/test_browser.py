@@ -172,3 +172,16 @@ def test_matrix_with_everything_chosen_is_the_simulation(story: Cast, open_brows
         f"/admin/policy/rule/matrix/?application={story.pr_bot.pk}&user=nobody&capability={story.create_issue.pk}"
     )
     expect(page.get_by_role("heading", name="PR-Bot uses github:create_issue for Nobody")).to_be_visible()
+
+
+def test_rule_form_offers_comparisons_that_fit_the_argument(cast: Cast, open_browser: Callable[..., Page]) -> None:
+    properties = {"repo": {"type": "string"}, "draft": {"type": "boolean"}}
+    cast.create_issue.input_schema = {"type": "object", "properties": properties}
+    cast.create_issue.save()
+    page = open_browser(cast.carol)
+    page.goto("/admin/policy/rule/add/")
+    page.get_by_label("Capability").fill("create_issue")
+    page.get_by_label("Argument").fill("draft")
+    page.get_by_label("Comparison").focus()
+    expect(page.locator("select[name=operator] option:not([hidden])")).to_have_text(["No condition", "is", "is given"])
+    expect(page.locator("#argument-suggestions option")).to_have_count(2)

@@ -11,7 +11,7 @@ from orgs.models import Membership
 from policy.models import Baseline, Rule
 from policy.services.create_rule import create_rule
 from tests.admin.conftest import sign_in, submit
-from tests.factories import Cast, make_rule
+from tests.factories import Cast, make_capability, make_rule
 
 LIST = "/admin/policy/rule/"
 BASELINES = "/admin/policy/baseline/"
@@ -238,3 +238,26 @@ def test_limit_is_entered_in_three_fields(cast: Cast, carol: Client) -> None:
     assert "at most 20 times an hour for each application" in carol.get(LIST).content.decode()
     answer = carol.post(f"{LIST}add/", given(cast, limit_count="20"))
     assert "whose calls it counts together" in str(answer.context["adminform"].form.errors["limit_period"])
+
+
+def test_choices_follow_what_is_chosen_and_stay_inside_the_organization(cast: Cast, carol: Client) -> None:
+    make_capability(cast.globex_github, "globex_only")
+    chosen = {"integration": str(cast.github.pk), "capability": "create_issue", "argument": "size"}
+    offered = carol.get(f"{LIST}choices/", chosen).json()
+    assert [name for name, _ in offered["capabilities"]] == ["create_issue", "delete_repo"]
+    assert offered["arguments"] == [["draft", "true or false"], ["repo", "text"], ["size", "number"]]
+    assert offered["operators"] == ["equals", "in", "less_than", "at_most", "greater_than", "at_least", "exists"]
+    assert carol.get(f"{LIST}choices/", {**chosen, "capability": "delete_*"}).json()["arguments"] == []
+    assert "globex_only" not in carol.get(f"{LIST}choices/").content.decode()
+    for elsewhere in (str(cast.globex_github.pk), "x"):
+        assert carol.get(f"{LIST}choices/", {"integration": elsewhere}).json()["capabilities"] == []
+    assert sign_in(cast.alice).get(f"{LIST}choices/").status_code in (302, 403)
+
+
+def test_list_of_numbers_is_entered_with_commas(cast: Cast, carol: Client) -> None:
+    entered = {"argument": "size", "operator": "in", "value": "1, 2"}
+    assert carol.post(f"{LIST}add/", given(cast, **entered)).status_code == 302
+    rule = Rule.objects.get()
+    assert rule.conditions == {"argument": "size", "operator": "in", "value": [1, 2]}
+    form = carol.get(f"{LIST}{rule.pk}/change/").context["adminform"].form
+    assert form["value"].value() == "1, 2"

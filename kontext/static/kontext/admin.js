@@ -30,6 +30,30 @@ document.addEventListener("submit", (event) => {
   button.textContent = "Working…";
 });
 
+// A rule's form offers what fits what is chosen in it: looked up when one comes to a field that depends on others. The
+// chosen integration is in a field that scripts of the admin fill, and these tell nobody of it.
+document.addEventListener("focusin", async (event) => {
+  const argument = event.target.form?.querySelector("input[data-rule-choices]");
+  if (!argument || !["capability", "argument", "operator"].includes(event.target.name)) return;
+  const form = argument.form;
+  const chosen = new URLSearchParams();
+  for (const name of ["integration", "capability", "argument"]) chosen.set(name, form.elements[name]?.value ?? "");
+  if (argument.dataset.chosen === `${chosen}`) return;
+  argument.dataset.chosen = `${chosen}`;
+  const answer = await fetch(`${argument.dataset.ruleChoices}?${chosen}`).catch(() => null);
+  if (!answer?.ok) return;
+  const offered = await answer.json();
+  const fill = (name, pairs) => {
+    const list = document.getElementById(`${name}-suggestions`);
+    list?.replaceChildren(...pairs.map(([value, label]) => Object.assign(document.createElement("option"), { value, label })));
+  };
+  fill("capability", offered.capabilities);
+  fill("argument", offered.arguments);
+  for (const option of form.elements.operator?.options ?? []) {
+    option.hidden = option.disabled = option.value !== "" && !option.selected && !offered.operators.includes(option.value);
+  }
+});
+
 // Coming back with the browser's button shows the page as it was left.
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
