@@ -69,7 +69,7 @@ class RuleAdmin(OrganizationModelAdmin):
                 ),
             },
         ),
-        ("At most", {"fields": (("limit_count", "limit_period", "limit_per"),)}),
+        ("At most", {"fields": ("limit_count", "limit_period", "limit_per")}),
         ("How", {"fields": ("reason", "valid_from", "valid_until", "mode", "is_enabled")}),
         ("Details", {"fields": ("created_by", "created_at", "updated_at", "id"), "classes": ("collapse",)}),
     )
