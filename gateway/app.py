@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+from functools import lru_cache
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kontext.settings")
 
@@ -118,6 +119,7 @@ def _answer_metadata(exchange: Exchange, config: Config) -> None:
     exchange.answer_json(200, document, {"access-control-allow-origin": "*"})
 
 
+@lru_cache(maxsize=1024)
 def _get_slug(path: str) -> str | None:
     """Return the integration that a path names, None for the joined endpoint. Nothing is normalized."""
     match = _ENDPOINT.match(path)

@@ -57,7 +57,7 @@ def _make_statement() -> str:
     types = ", ".join(f'"{name}" {type_}' for name, type_ in _TYPES.items())
     return (
         f"INSERT INTO audit_auditevent ({columns}) SELECT {', '.join(values.values())} "  # noqa: S608 (names of our own)
-        f"FROM jsonb_to_recordset($1::jsonb) AS r({types}) ON CONFLICT (call, phase) DO NOTHING"
+        f"FROM json_to_recordset($1::json) AS r({types}) ON CONFLICT (call, phase) DO NOTHING"
     )
 
 

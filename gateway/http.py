@@ -74,7 +74,7 @@ class Exchange:
         self.headers: dict[str, str] = dict(items)
         self.repeated = _find_repeated(items) if len(self.headers) != len(items) else frozenset()
         given = self.headers.get("x-request-id", "")
-        self.request_id = given if _GIVEN_ID.match(given) else str(uuid7())
+        self.request_id = given if given and _GIVEN_ID.match(given) else str(uuid7())
         self.source_address = _get_source_address(scope, self.headers, config)
         self.is_answered = False
 
@@ -144,11 +144,16 @@ def _find_repeated(items: list[tuple[str, str]]) -> frozenset[str]:
 
 
 def _get_source_address(scope: RsgiScope, headers: Mapping[str, str], config: Config) -> str | None:
-    address = scope.client.rpartition(":")[0].strip("[]")
-    if config.trust_proxy:
+    if config.trust_proxy and (forwarded := headers.get("x-forwarded-for")) is not None:
         # What the trusted proxy appended; earlier entries may be invented. As in orgs.http for the control plane.
-        address = headers.get("x-forwarded-for", address).rpartition(",")[2].strip()
-    return _read_address(address)
+        return _read_address(forwarded.rpartition(",")[2].strip())
+    return _read_peer(scope.client)
+
+
+@lru_cache(maxsize=4096)
+def _read_peer(client: str) -> str | None:
+    """Return the address in address:port, the same for all requests of a connection."""
+    return _read_address(client.rpartition(":")[0].strip("[]"))
 
 
 @lru_cache(maxsize=4096)

@@ -37,6 +37,7 @@ class Timers:
         self._is_ticking = False
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Return a timer that calls `callback` after `seconds`, unless it is cancelled before."""
         if not self._is_ticking:
             self._is_ticking = True
             self.loop.call_later(TICK_SECONDS, self._tick)

@@ -6,9 +6,10 @@ kept; time and size are bounded. A cancelled call closes its connection at once:
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -48,7 +49,7 @@ class Answer:
         self._response = response
         self._silence = silence
         self.status = response.status
-        self.content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.content_type = _read_type(response.headers.get("Content-Type", ""))
 
     def get_header(self, name: str) -> str | None:
         return self._response.headers.get(name)
@@ -126,7 +127,8 @@ class Upstream:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        connector = aiohttp.TCPConnector(
+        self._loop = asyncio.get_running_loop()
+        self._connector = aiohttp.TCPConnector(
             limit=0,
             ssl=_make_tls_context(),
             socket_factory=_open_socket,
@@ -134,7 +136,7 @@ class Upstream:
             ttl_dns_cache=10,
         )
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), request_class=_Request, trust_env=False
+            connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), request_class=_Request, trust_env=False
         )
 
     async def stop(self) -> None:
@@ -149,10 +151,13 @@ class Upstream:
             raise UnavailableError("this gateway process is stopping")
         silence = _SILENCE_SECONDS_OF_STREAMS if is_stream else _SILENCE_SECONDS
         try:
-            request = self._session.request(
-                method, _read_url(url), headers=headers, data=body, allow_redirects=False, timeout=_TIMEOUT
-            )
-            response = await run_within(silence, request)
+            if body is not None:
+                answer: Awaitable[aiohttp.ClientResponse] = self._post(method, _read_url(url), headers, body)
+            else:
+                answer = self._session.request(
+                    method, _read_url(url), headers=headers, allow_redirects=False, timeout=_TIMEOUT
+                )
+            response = await run_within(silence, answer)
         except DestinationRefusedError as error:
             raise IntegrationUnreachableError(f"the integration's URL is refused: {error}") from None
         except TimeoutError:
@@ -160,6 +165,29 @@ class Upstream:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise IntegrationUnreachableError(f"the integration can't be reached ({type(error).__name__})") from None
         return Answer(response, silence)
+
+    async def _post(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+        """Do what a session does for a request that is sent once, has no cookies and follows no redirects.
+
+        It is a tenth of a call less: sessions look for all that a request could have besides.
+        """
+        assert self._session is not None
+        request = _Request(method, url, headers=headers, data=body, loop=self._loop, session=self._session)
+        connection = await self._connector.connect(request, traces=[], timeout=_TIMEOUT)
+        try:
+            assert connection.protocol is not None
+            connection.protocol.set_response_params(read_until_eof=True)
+            response = await request.send(connection)
+            await response.start(connection)
+        except BaseException:
+            connection.close()  # and with it what the integration may still be doing
+            raise
+        return response
+
+
+@lru_cache(maxsize=1024)
+def _read_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 @lru_cache(maxsize=1024)

@@ -18,7 +18,8 @@ from gateway.pipeline.decide import check_could_use
 
 
 def check_content_type(exchange: Exchange) -> None:
-    if exchange.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+    given = exchange.headers.get("content-type", "")
+    if given != JSON and given.partition(";")[0].strip().lower() != JSON:
         raise UnsupportedMediaTypeError("the Content-Type must be application/json")
 
 

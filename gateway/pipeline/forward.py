@@ -198,8 +198,10 @@ def _describe_failure(call: Call, answer: Answer) -> GatewayError:
 
 def _session_headers(call: Call, gateway: Gateway, answer: Answer) -> dict[str, str] | None:
     """Return the session header for the client: the integration's own identifier never leaves unsealed."""
+    if call.era is Era.MODERN:
+        return None
     upstream = answer.get_header(SESSION_HEADER)
-    if call.era is Era.MODERN or upstream is None:
+    if upstream is None:
         return None
     if upstream == call.upstream_session:
         return {SESSION_HEADER: call.session}

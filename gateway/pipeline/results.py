@@ -25,6 +25,8 @@ def rewrite_response(call: Call, gateway: Gateway, document: dict[str, Any]) -> 
     result = document.get("result")
     if not isinstance(result, dict) or call.method is None:
         return None
+    if not call.method.items and (call.era is not Era.MODERN or not (_STATE in result or call.method.is_cacheable)):
+        return None
     changed = dict(result)
     if call.method.items:
         filter_list(call.caller, gateway, call.method, changed)

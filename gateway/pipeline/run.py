@@ -118,8 +118,9 @@ async def _prepare(call: Call, gateway: Gateway) -> None:
         if call.decision is None or not call.decision.is_allowed:
             # As late as can be: an approval for one call is not used up by one that gets no further.
             await obtain_approval(call, gateway)
-        # After that: waiting for an approval, and asking again, uses up no limit.
-        await take_limits(call, gateway)
+        if call.decision is not None and call.decision.limits:
+            # After that: waiting for an approval, and asking again, uses up no limit.
+            await take_limits(call, gateway)
     except (PolicyDeniedError, CapabilityUnavailableError) as error:
         await record_refusal(call, gateway, outcome=DENIED, error=error)
         raise
