@@ -109,7 +109,7 @@ class Reader:
             integration=str(self.notes.pk),
             target=f"name:{mine['Capability']}",
         )
-        assert self.organization.rules.count() == 3
+        assert self.organization.rules.count() == 4  # with the one that consent began with: read only
 
     async def call(self, topic: str) -> str:
         """Run the client, allow what it asks for, and return what it prints."""

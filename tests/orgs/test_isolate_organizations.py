@@ -96,6 +96,7 @@ def _connection() -> dict[str, Any]:
 
 def _rule(cast: Cast, **fields: Any) -> dict[str, Any]:
     texts = {"capability": "", "klass": "", "reason": "", "mode": "enforce", "effect": "allow"}
+    texts |= {"limit_period": "", "limit_per": ""}
     return {"table": "policy_rule", **texts, "is_enabled": True, "updated_at": timezone.now(), **fields}
 
 

@@ -214,7 +214,7 @@ def test_writing_a_rule_offers_what_fits_and_previews_it(cast: Cast, open_browse
     preview = page.get_by_role("region", name="What it would do")
     expect(preview).to_contain_text("Alice Adams lets PR-Bot use github:create_issue where repo is acme/backend.")
     expect(preview).to_contain_text("Denied by the application layer")
-    expect(page.get_by_label("Why")).to_be_focused()
+    expect(page.locator("#id_limit_count")).to_be_focused()
     page.get_by_role("button", name="Add the rule").click()
     expect(page.get_by_text("Saved. It holds from the next call on.")).to_be_visible()
     assert Rule.objects.get(capability="create_issue").conditions == {**FRONTEND, "value": "acme/backend"}
