@@ -7,6 +7,7 @@ kept; time and size are bounded. A cancelled call closes its connection at once:
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -114,6 +115,9 @@ class _Request(aiohttp.ClientRequest):
             self.headers[hdrs.CONTENT_LENGTH] = str(len(body))
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if self._whole is not None and conn.protocol is not None and conn.protocol.writing_paused:
+            # The last body hasn't left yet. aiohttp then puts off the head, and this body must not overtake it.
+            self._body, self._whole = aiohttp.BytesIOPayload(io.BytesIO(self._whole)), None
         response = await super().send(conn)
         if self._whole is not None and conn.transport is not None:
             conn.transport.write(self._whole)  # goes out with the head, which the transport has only queued

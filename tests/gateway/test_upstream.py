@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from gateway import upstream
 from gateway.errors import IntegrationAnswerError, IntegrationUnreachableError
@@ -103,11 +104,13 @@ async def test_read_oversized_answer_is_cut_off(
     answer.close()
 
 
+@pytest.mark.parametrize("is_paused", [False, True])
 @pytest.mark.parametrize("size", [2, 100_000, 4_000_000])
 async def test_send_delivers_headers_and_body_as_given_over_one_connection(
-    client: Upstream, scripted: ScriptedIntegration, size: int
+    client: Upstream, scripted: ScriptedIntegration, monkeypatch: pytest.MonkeyPatch, size: int, is_paused: bool
 ) -> None:
     """Aiohttp's own way of writing a body is replaced (gateway.upstream._Request): each byte has to arrive."""
+    monkeypatch.setattr(ResponseHandler, "writing_paused", is_paused)
     scripted.script = lambda _seen, _handler: Reply({"jsonrpc": "2.0", "id": 1, "result": {}})
     bodies = [bytes([65 + number]) * size for number in range(5)]
     for body in bodies:
