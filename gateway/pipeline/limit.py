@@ -11,9 +11,8 @@ from gateway.service import Gateway
 
 async def take_limits(call: Call, gateway: Gateway) -> None:
     """Count a use of each limit that the decision relies on. Raises LimitReachedError or UnavailableError."""
-    if call.decision is None or not call.decision.limits:
-        return
     asked = call.decision
+    assert asked is not None
     call.decision = await gateway.runtime.limits.take(call.caller.principal.organization_id, asked)
     if call.decision.effect is not asked.effect:
         until = min((call.decision.call.spent or {}).values())

@@ -149,7 +149,6 @@ class Policy:
         compiled = [CompiledRule(rule) for rule in sorted(rules, key=lambda rule: rule.id)]
         self.problems = {rule.id: rule.problem for rule in compiled if rule.problem}
         self.index = Index(rule for rule in compiled if not rule.rule.is_shadow)
-        self._has_limits = any(rule.rule.limit is not None and not rule.rule.is_shadow for rule in compiled)
         self.shadow_index = Index(rule for rule in compiled if rule.rule.is_shadow)
         self.explanations: dict[tuple[Plan, object], bytes] = {}
         self._plans: dict[object, Plan] = {}
@@ -166,12 +165,15 @@ class Policy:
     def _decide(self, plan: Plan, call: Call) -> Decision:
         allowing: tuple[str, ...] = ()
         asking: tuple[str, ...] = ()
+        limits: tuple[Rule, ...] = ()
         silent = asks = None
         for step in plan.steps:
             verdict, rule = step.judge(call)
             if verdict is _ALLOW:
                 if rule is not None:
                     allowing += (rule.id,)
+                    if rule.rule.limit is not None:  # judge would have found one without a limit first
+                        limits += (rule.rule,)
             elif verdict is _ASK:
                 asks = asks or step.layer
                 if rule is not None:
@@ -183,15 +185,8 @@ class Policy:
         if silent is not None:
             return Decision(_DENY, silent, (), self.version, self, call, plan)
         if asks is not None:
-            return Decision(_ASK, asks, asking, self.version, self, call, plan, self._find_limits(plan, call))
-        return Decision(_ALLOW, None, allowing, self.version, self, call, plan, self._find_limits(plan, call))
-
-    def _find_limits(self, plan: Plan, call: Call) -> tuple[Rule, ...]:
-        """Return the limited rules without which the layers would not allow: none where another rule allows, too."""
-        if not self._has_limits:
-            return ()
-        rules = [rule.rule for step in plan.steps for verdict, rule in [step.judge(call)] if rule and verdict is _ALLOW]
-        return tuple(rule for rule in rules if rule.limit is not None)
+            return Decision(_ASK, asks, asking, self.version, self, call, plan, limits)
+        return Decision(_ALLOW, None, allowing, self.version, self, call, plan, limits)
 
     def could_allow(self, call: Call) -> bool:
         """Tell whether there may be arguments with which the call is allowed or asked about.
