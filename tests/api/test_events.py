@@ -8,11 +8,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import AuditEvent
 from audit.services.record import Actor, Call, Subject, record_event
-from orgs.ids import uuid7
+from orgs.ids import uuid7, uuid7_ceiling, uuid7_floor
 from orgs.models import Organization, User
 from tests.api.conftest import Api, assert_error
 from tests.factories import Cast
@@ -129,6 +131,27 @@ def test_filter_that_is_not_understood_is_refused(carol: Api, query: dict[str, s
 def test_filter_by_any_time_there_is_answers(carol: Api, since: str) -> None:
     for path in ("/audit-events", "/traces", "/mcp-events"):
         assert carol.get(path, since=since, until=since).status == 200
+
+
+def test_list_without_times_is_of_thirty_days(cast: Cast, carol: Api) -> None:
+    long_ago = timezone.now() - dt.timedelta(days=40)
+    old = record_call(cast, cast.alice, occurred_at=long_ago)
+    new = record_call(cast, cast.alice)
+    for path in ("/audit-events", "/mcp-events"):
+        assert len(carol.get(path).json["items"]) == 2
+        assert len(carol.get(path, since=(long_ago - dt.timedelta(days=1)).isoformat()).json["items"]) == 4
+    assert [item["id"] for item in carol.get("/traces").json["items"]] == [str(new)]
+    assert carol.get(f"/traces/{old}").status == 200
+    assert len(carol.get("/audit-events", callId=old).json["items"]) == 2
+
+
+def test_list_of_a_time_reads_the_keys_of_that_time_alone(cast: Cast, carol: Api) -> None:
+    record_call(cast, cast.alice)
+    with CaptureQueriesContext(connection) as queries:
+        carol.get("/traces", since="2026-01-01T00:00:00Z", until="2026-01-02T00:00:00Z")
+    [listing] = [query["sql"] for query in queries if "ORDER BY" in query["sql"] and "audit_auditevent" in query["sql"]]
+    assert uuid7_floor(dt.datetime(2026, 1, 1, tzinfo=dt.UTC)).hex in listing.replace("-", "")
+    assert uuid7_ceiling(dt.datetime(2026, 1, 2, tzinfo=dt.UTC)).hex in listing.replace("-", "")
 
 
 @pytest.mark.parametrize(

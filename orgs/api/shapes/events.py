@@ -189,8 +189,10 @@ class StatsSerializer(CamelSerializer):
 
 
 class TimeRangeQuery(PageQuery):
-    since = serializers.DateTimeField(required=False, help_text="Not earlier than this (ISO 8601).")
-    until = serializers.DateTimeField(required=False, help_text="Earlier than this.")
+    since = serializers.DateTimeField(
+        required=False, help_text="Not earlier than this (ISO 8601): 30 days before `until` if not given."
+    )
+    until = serializers.DateTimeField(required=False, help_text="Earlier than this: now if not given.")
     application_id = serializers.UUIDField(required=False)
     user_id = serializers.UUIDField(required=False)
     integration_id = serializers.UUIDField(required=False)
