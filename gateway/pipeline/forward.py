@@ -20,7 +20,7 @@ from gateway.mcp.eras import Era
 from gateway.mcp.sse import Event, EventReader
 from gateway.pipeline.call import Call
 from gateway.pipeline.credential import renew_credential
-from gateway.pipeline.outcome import ERROR_REMOTE, judge_document, judge_error, record_outcome
+from gateway.pipeline.outcome import ERROR_REMOTE, judge_error, record_answer, record_outcome
 from gateway.pipeline.results import rewrite_replayed, rewrite_response
 from gateway.service import Gateway
 from gateway.upstream import Answer
@@ -123,7 +123,7 @@ async def _relay_document(call: Call, gateway: Gateway, answer: Answer) -> None:
         raise _describe_failure(call, answer)
     body = _check_response(call, document, answer.status) or body
     body = rewrite_response(call, gateway, document) or body
-    await record_outcome(call, gateway, judge_document(document))
+    await record_answer(call, gateway, document)
     status = answer.status if answer.status in _PASSED_STATUSES else 502
     call.exchange.answer(status, body, headers=_session_headers(call, gateway, answer))
 
@@ -150,7 +150,7 @@ async def _relay_stream(call: Call, gateway: Gateway, answer: Answer) -> None:
                     continue
                 event.data = _check_response(call, document, answer.status) or event.data
                 event.data = rewrite_response(call, gateway, document) or event.data
-                await record_outcome(call, gateway, judge_document(document))
+                await record_answer(call, gateway, document)
                 await stream.send_bytes(event.encode())
                 return
         if call.message.is_request and not is_resumable:

@@ -118,9 +118,14 @@ def _encode_parties(
 
 def digest_arguments(call: Call) -> str:
     arguments = call.message.params.get("arguments") or {}
-    digest = _get_mac(call.caller.snapshot.digest_key).copy()
-    digest.update(orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS))
-    return digest.hexdigest()
+    return digest(call, orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS))
+
+
+def digest(call: Call, content: bytes) -> str:
+    """Return what the log keeps of content: enough to recognize it, with the organization's key, and not to read it."""
+    mac = _get_mac(call.caller.snapshot.digest_key).copy()
+    mac.update(content)
+    return mac.hexdigest()
 
 
 @lru_cache(maxsize=256)

@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from gateway.errors import GatewayError, IntegrationAnswerError, IntegrationUnreachableError
 from gateway.pipeline.call import Call
-from gateway.pipeline.intent import describe, make_row
+from gateway.pipeline.intent import describe, digest, make_row
 from gateway.service import Gateway
 
 OK = "ok"
@@ -17,6 +19,13 @@ ERROR_PROXY = "error_proxy"
 ERROR_AUTH = "error_auth"
 DENIED = "denied"
 CANCELLED = "cancelled"
+
+
+async def record_answer(call: Call, gateway: Gateway, document: Mapping[str, Any]) -> None:
+    """Write the `completed` event of an invocation that a JSON-RPC response ends, with a digest of what it says."""
+    if call.is_recorded and not call.is_completed:
+        details = {**describe(call), "result_digest": digest(call, _encode_answer(document))}
+        await record_outcome(call, gateway, judge_document(document), details)
 
 
 async def record_outcome(call: Call, gateway: Gateway, outcome: str, details: Mapping[str, Any] | None = None) -> None:
@@ -28,6 +37,16 @@ async def record_outcome(call: Call, gateway: Gateway, outcome: str, details: Ma
     details = describe(call) if details is None else details
     own = {"phase": "completed", "outcome": outcome, "latency_us": latency_us, "details": details}
     await gateway.runtime.audit_log.write(make_row(call, own))
+
+
+def _encode_answer(document: Mapping[str, Any]) -> bytes:
+    result = document.get("result")
+    answer = result if isinstance(result, dict) else document.get("error")
+    try:
+        return orjson.dumps(answer, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        # What is read from JSON can be written as such, up to 254 levels. Deeper, it would go on without a digest.
+        raise IntegrationAnswerError("the integration's answer is nested too deeply") from None
 
 
 def judge_document(document: Mapping[str, Any]) -> str:
