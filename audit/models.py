@@ -99,7 +99,6 @@ class Tree(models.Model):
     published_size = models.BigIntegerField(default=0)
     published_at = models.DateTimeField(null=True, blank=True)
     delivered_size = models.BigIntegerField(default=0)
-    streamed_size = models.BigIntegerField(default=0)
 
     objects = TreeQuerySet.as_manager()
 
@@ -160,3 +159,32 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"checkpoint at {self.size}"
+
+
+class Outlet(models.Model):
+    """A place that events are sent to besides. Until `busy_until` nobody else sends: somebody does, or it rests."""
+
+    name = models.CharField(primary_key=True, max_length=32)
+    busy_until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OutletPosition(models.Model):
+    """How many leaves of a tree have arrived at an outlet, and what has been wrong since when, if they don't."""
+
+    outlet = models.ForeignKey(Outlet, on_delete=models.CASCADE, related_name="positions", db_index=False)
+    tree = models.ForeignKey(Tree, on_delete=models.PROTECT, db_index=False)
+    size = models.BigIntegerField(default=0)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    failures = models.IntegerField(default=0)
+    failing_since = models.DateTimeField(null=True, blank=True)
+    retry_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=255, blank=True, default="")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("outlet", "tree"), name="audit_outlet_one_position_per_tree")]
+
+    def __str__(self) -> str:
+        return f"{self.outlet_id} at {self.size} of {self.tree}"

@@ -122,8 +122,11 @@ _SEVERITY = {"ok": 1, "": 1, "cancelled": 1, "denied": 3, "error_auth": 3}
 _LOW = 2
 
 
-def to_ocsf(event: AuditEvent) -> dict[str, Any]:
-    """Return the event as an OCSF object, ready for JSON. A type of a later release becomes an entity's update."""
+def to_ocsf(event: AuditEvent, *, sequence: int | None = None) -> dict[str, Any]:
+    """Return the event as an OCSF object, ready for JSON. A type of a later release becomes an entity's update.
+
+    `sequence` is its place in its organization's tree, once it has one.
+    """
     known = event.type in set(EventType)
     meaning = VOCABULARY[EventType(event.type)] if known else _entity(event.type, OTHER)
     status, caption = _STATUS.get(event.outcome, _FAILURE)
@@ -138,7 +141,7 @@ def to_ocsf(event: AuditEvent) -> dict[str, Any]:
         "status": caption,
         "time": int(event.occurred_at.timestamp() * 1000),
         "message": meaning.text,
-        "metadata": _describe_source(event),
+        "metadata": {**_describe_source(event), **_some(sequence=sequence)},
         "actor": _some(user=_person(event), app_name=event.application_name, app_uid=_text(event.application_id)),
         **_some(src_endpoint=_some(ip=event.source_address), duration=_milliseconds(event.latency_us)),
         **_CLASS_FIELDS[meaning.klass](event),

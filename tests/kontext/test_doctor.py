@@ -15,10 +15,10 @@ from django.test import override_settings
 from django.utils import timezone
 from pytest_django import Settings
 
-from audit.models import AuditEvent, Checkpoint, Tree
+from audit.models import AuditEvent, Checkpoint, Outlet, OutletPosition, Tree
 from audit.services.record import record_event
 from audit.services.seal import seal_events
-from kontext.doctor import audit, processes, security, servers
+from kontext.doctor import audit, outlets, processes, security, servers
 from kontext.doctor.findings import Finding, Level
 from orgs.models import User
 from orgs.services.checkpoint_keys import sign_checkpoint
@@ -158,3 +158,23 @@ def test_examine_checkpoints_says_when_none_is_published(elsewhere: Settings) ->
     assert levels(list(audit.examine_checkpoints())) == [Level.OK, Level.WARNING]
     elsewhere.CHECKPOINT_DIR = elsewhere.DATA_DIR.parent / "kept"
     assert levels(list(audit.examine_checkpoints())) == [Level.OK]
+
+
+def test_examine_outlets_says_which_is_behind_and_what_it_answered(settings: Settings) -> None:
+    settings.EVENT_STREAM_FILE, settings.EVENT_STREAM_URL = "/somewhere", "https://collector.test/"
+    record_event(type="person.signed_in", organization_id=None, outcome="ok")
+    seal_events(sign=sign_checkpoint)
+    assert levels(list(outlets.examine_outlets())) == [Level.OK, Level.OK]  # just sealed
+    tree = Tree.objects.get()
+    OutletPosition.objects.create(outlet=Outlet.objects.create(name="file"), tree=tree, size=1)
+    OutletPosition.objects.create(
+        outlet=Outlet.objects.create(name="http"),
+        tree=tree,
+        failing_since=LONG_AGO,
+        failures=9,
+        error="it answered 403",
+    )
+    file, http = outlets.examine_outlets()
+    assert (file.level, http.level) == (Level.OK, Level.ERROR)
+    assert "http is behind by 1 events since" in http.text
+    assert "it answered 403" in http.text

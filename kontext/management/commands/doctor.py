@@ -12,7 +12,7 @@ from django.core.management import BaseCommand
 from rich.console import Console
 from rich.markup import escape
 
-from kontext.doctor import audit, processes, security, servers
+from kontext.doctor import audit, outlets, processes, security, servers
 from kontext.doctor.findings import Examination, Finding, Level
 from kontext.exit_codes import ExitCode
 
@@ -25,6 +25,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     processes.examine_worker,
     audit.examine_sealing,
     audit.examine_checkpoints,
+    outlets.examine_outlets,
     security.examine_root_key,
     security.examine_administrators,
     security.examine_static_files,
