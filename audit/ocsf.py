@@ -81,6 +81,8 @@ VOCABULARY: dict[EventType, Meaning] = {
     EventType.DELEGATION_GRANTED: _access("A person let an application act for them", 1),
     EventType.DELEGATION_REFUSED: _access("A person refused to let an application act for them", 1),
     EventType.DELEGATION_REVOKED: _access("An application no longer acts for a person", 2),
+    EventType.DELEGATION_PAUSED: _access("A person paused an application that acts for them", 2),
+    EventType.DELEGATION_RESUMED: _access("A person let a paused application act for them again", 1),
     EventType.APPLICATION_REGISTERED: _entity("An application was registered", _CREATE),
     EventType.APPLICATION_CHANGED: _entity("An application was changed", _UPDATE),
     EventType.APPLICATION_SECRET_ROTATED: _entity("An application got a new secret", _UPDATE),

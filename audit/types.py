@@ -32,6 +32,8 @@ class EventType(StrEnum):
     DELEGATION_GRANTED = "delegation.granted"
     DELEGATION_REFUSED = "delegation.refused"
     DELEGATION_REVOKED = "delegation.revoked"
+    DELEGATION_PAUSED = "delegation.paused"
+    DELEGATION_RESUMED = "delegation.resumed"
     APPLICATION_REGISTERED = "application.registered"
     APPLICATION_CHANGED = "application.changed"
     APPLICATION_SECRET_ROTATED = "application.secret_rotated"  # noqa: S105

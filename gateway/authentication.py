@@ -11,7 +11,7 @@ from django.conf import settings
 
 from connections.resources import get_joined_resource
 from gateway.errors import AuthenticationError, InsufficientScopeError
-from gateway.facts import ApplicationFacts, Principal, Snapshot
+from gateway.facts import ApplicationFacts, DelegationFacts, Principal, Snapshot
 from gateway.snapshot import Snapshots
 from gateway.snapshot.store import SigningKeys
 from gateway.tokens import AccessToken, check_not_expired, verify_token
@@ -120,8 +120,9 @@ def _examine(token: AccessToken, snapshot: Snapshot, now: float) -> _Standing:
     person = snapshot.people.get(token.subject)
     if person is None or not person.is_active:
         raise AuthenticationError("the person of this access token may not act any more")
-    good_until = _check_consent(token, application, snapshot, now)
-    return _Standing(_make_principal(token, application, person.id, person.name), good_until)
+    consent, good_until = _get_consent(token, application, snapshot, now)
+    principal = _make_principal(token, application, person.id, person.name, is_paused=consent.is_paused)
+    return _Standing(principal, good_until)
 
 
 def _check_integration(token: AccessToken, application: ApplicationFacts, snapshot: Snapshot) -> None:
@@ -133,18 +134,20 @@ def _check_integration(token: AccessToken, application: ApplicationFacts, snapsh
         raise AuthenticationError("the application may not use this integration any more")
 
 
-def _check_consent(token: AccessToken, application: ApplicationFacts, snapshot: Snapshot, now: float) -> float:
-    """Return until when the person's consent lasts. A token older than the consent belongs to one that has ended."""
+def _get_consent(
+    token: AccessToken, application: ApplicationFacts, snapshot: Snapshot, now: float
+) -> tuple[DelegationFacts, float]:
+    """Return the person's consent, and until when it lasts. A token that is older belongs to one that has ended."""
     consent = snapshot.delegations.get((token.subject, application.id))
     good_until = float("inf") if consent is None or consent.expires_at is None else consent.expires_at
     # Tokens tell their time in whole seconds.
     if consent is None or now >= good_until or token.issued_at < int(consent.granted_at):
         raise AuthenticationError("the person has ended what the application may do for them")
-    return good_until
+    return consent, good_until
 
 
 def _make_principal(
-    token: AccessToken, application: ApplicationFacts, user_id: str | None, user_name: str
+    token: AccessToken, application: ApplicationFacts, user_id: str | None, user_name: str, *, is_paused: bool = False
 ) -> Principal:
     return Principal(
         organization_id=token.organization_id,
@@ -158,4 +161,5 @@ def _make_principal(
         expires_at=token.expires_at,
         user_name=user_name,
         application_name=application.name,
+        is_paused=is_paused,
     )

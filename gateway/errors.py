@@ -224,6 +224,21 @@ class PolicyDeniedError(GatewayError):
         }
 
 
+class DelegationPausedError(GatewayError):
+    """The person has paused the application. `page` is where they resume it; until then nothing passes."""
+
+    code = "kontext_delegation_paused"
+    status = 403
+    rpc_code = -32008
+
+    def __init__(self, text: str, *, page: str) -> None:
+        super().__init__(text)
+        self.page = page
+
+    def get_details(self) -> dict[str, Any]:
+        return {"page": self.page}
+
+
 class ApprovalRequiredError(PolicyDeniedError):
     """The rules ask somebody first. `pages` are where: one for each layer that asks; none where nobody can be asked.
 

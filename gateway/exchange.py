@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
@@ -48,6 +49,7 @@ ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a 
 BEARER = ("Authorization", "Bearer {token}")
 _SECONDS = 15.0
 _NO_ARGUMENTS = b"{}"
+_PAUSED = "kontext_delegation_paused"
 
 
 class RefusedError(OAuthError):
@@ -134,6 +136,7 @@ def exchange_token(request: HttpRequest, application: Application | None) -> Map
         call=uuid7(),
         started=started,
     )
+    _refuse_paused(exchange)
     decision = _decide(exchange, request)
     connection = _get_connection(exchange, decision)
     approvals: dict[str, Any] = {} if decision.is_allowed else {"approvals": _use_approvals(exchange, decision)}
@@ -198,6 +201,23 @@ def _hold_access(application: Application, token: IssuedToken) -> None:
     live = IssuedToken.objects.filter(pk=token.pk, revoked_at__isnull=True, expires_at__gt=timezone.now())
     if not is_active or not hold_still(live):
         raise OAuthError("invalid_grant", "What the subject token stands for has ended: get a new one.")
+
+
+def _refuse_paused(exchange: _Exchange) -> None:
+    """Raise RefusedError, with its event, where the person has paused the application."""
+    try:
+        _check_not_paused(exchange)
+    except RefusedError:
+        exchange.record("denied", "denied", code=_PAUSED)
+        raise
+
+
+def _check_not_paused(exchange: _Exchange) -> None:
+    consents = Delegation.objects.usable().filter(application=exchange.application, user=exchange.user)
+    if exchange.user is not None and consents.filter(paused_at__isnull=False).exists():
+        page = f"{settings.PUBLIC_URL}/applications/{exchange.application.pk}/"
+        text = f"{exchange.user} has paused {exchange.application}: they can resume it at {page}"
+        raise RefusedError("access_denied", text, kontext=_PAUSED, uri=page, status=403)
 
 
 def _decide(exchange: _Exchange, request: HttpRequest) -> Decision:
@@ -302,17 +322,17 @@ def _obtain(exchange: _Exchange, connection: Connection) -> UsableCredential:
 
 def _release(exchange: _Exchange, credential: UsableCredential) -> None:
     """Write down that the credential leaves, unless something that it depends on has ended while it was obtained."""
-    with transaction.atomic():
-        try:
+    try:
+        with transaction.atomic():
             _hold_access(exchange.application, exchange.token)
-        except OAuthError:
-            is_ended = True
-        else:
-            is_ended = False
+            _check_not_paused(exchange)
             exchange.record("completed", "ok", credential=credential)
-    if is_ended:
+    except RefusedError:
+        exchange.record("completed", "denied", code=_PAUSED)
+        raise
+    except OAuthError:
         exchange.record("completed", "error_auth", code="kontext_authorization_required")
-        raise OAuthError("invalid_grant", "What the subject token stands for has ended: get a new one.")
+        raise
 
 
 def _make_required(exchange: _Exchange, description: str) -> RefusedError:

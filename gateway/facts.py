@@ -68,6 +68,7 @@ class DelegationFacts:
 
     granted_at: float
     expires_at: float | None
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,7 +96,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who calls, as a verified token says. `user_id` is None where the application acts for itself."""
+    """Who calls, as a verified token says. `user_id` is None where the application acts for itself.
+
+    `is_paused`: the person has paused the application, so whatever it asks for them is refused.
+    """
 
     organization_id: str
     user_id: str | None
@@ -108,6 +112,7 @@ class Principal:
     expires_at: int
     user_name: str
     application_name: str
+    is_paused: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

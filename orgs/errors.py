@@ -25,6 +25,12 @@ class NotAMemberError(OrgsError):
     code = "kontext_not_found"
 
 
+class DelegationEndedError(OrgsError):
+    """The consent was revoked, or its time ran out."""
+
+    code = "kontext_not_found"
+
+
 class LastOwnerError(OrgsError):
     """An organization can't be left without an active owner or administrator."""
 

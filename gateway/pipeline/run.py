@@ -6,6 +6,7 @@ from gateway.errors import (
     ApprovalRequiredError,
     CapabilityUnavailableError,
     ConnectionRequiredError,
+    DelegationPausedError,
     GatewayError,
     MalformedMessageError,
     NotAllowedMethodError,
@@ -36,6 +37,7 @@ from gateway.pipeline.hangup import run_until_hangup
 from gateway.pipeline.intent import record_intent, record_refusal
 from gateway.pipeline.limit import take_limits
 from gateway.pipeline.outcome import CANCELLED, DENIED, ERROR_AUTH, ERROR_PROXY, judge_error, record_outcome
+from gateway.pipeline.pause import make_paused_error, refuse_paused
 from gateway.pipeline.results import open_state, take_own_answers
 from gateway.pipeline.route import find_route
 from gateway.service import Gateway
@@ -77,6 +79,8 @@ async def _serve_session(exchange: Exchange, gateway: Gateway, caller: Caller) -
     """Serve what only older revisions have: the stream for what a server says unasked, and the end of a session."""
     if get_era(exchange.headers.get("mcp-protocol-version"), None) is Era.MODERN:
         raise NotAllowedMethodError("2026-07-28 has only POST", allowed="POST")
+    if caller.principal.is_paused:
+        raise make_paused_error(caller.principal, gateway)
     nothing = Message({}, b"", None, None, {})
     call = Call(exchange=exchange, caller=caller, message=nothing, era=Era.LEGACY, method=None)
     _open_session(call, gateway)
@@ -94,6 +98,8 @@ async def _run(call: Call, gateway: Gateway) -> None:
         await _answer_connect(call, gateway, error)
     except ApprovalRequiredError as error:
         _answer_approval(call, error)
+    except DelegationPausedError as error:
+        call.exchange.answer_json(200, make_error(call.message.id, error, call.exchange.request_id))
     except GatewayError as error:
         await record_outcome(call, gateway, judge_error(error))
         raise
@@ -106,6 +112,8 @@ async def _prepare(call: Call, gateway: Gateway) -> None:
     """Do all that comes before the integration hears of it, up to and with the event that says so."""
     if call.era is Era.LEGACY:
         _open_session(call, gateway)
+    if call.caller.principal.is_paused:
+        await refuse_paused(call, gateway)
     if not call.is_invocation:
         check_subjects(call.caller, call.message)
         await obtain_credential(call, gateway)

@@ -152,13 +152,15 @@ def _read_people(organization_id: UUID) -> Mapping[str, PersonFacts]:
 
 
 def _read_delegations(organization_id: UUID) -> Mapping[tuple[str, str], DelegationFacts]:
-    names = ("user_id", "application_id", "granted_at", "expires_at")
+    names = ("user_id", "application_id", "granted_at", "expires_at", "paused_at")
     rows = Delegation.objects.for_organization(organization_id).usable().order_by().values_list(*names)
     return {
         (str(user), str(application)): DelegationFacts(
-            granted_at=granted_at.timestamp(), expires_at=_as_seconds(expires_at)
+            granted_at=granted_at.timestamp(),
+            expires_at=_as_seconds(expires_at),
+            is_paused=paused_at is not None,
         )
-        for user, application, granted_at, expires_at in rows
+        for user, application, granted_at, expires_at, paused_at in rows
     }
 
 

@@ -21,10 +21,11 @@ from orgs.access import get_membership, portal_login_required
 from orgs.http import make_actor
 from orgs.models import Application, Delegation, Membership
 from orgs.oauth.scopes import describe_scopes
+from orgs.services.pause_delegation import pause_delegation, resume_delegation
 from orgs.services.revoke_delegation import revoke_delegation
 from policy.describe import describe_rule
 from policy.models import Effect
-from policy.services.choose_effect import PAUSED, choose_effect
+from policy.services.choose_effect import choose_effect
 from policy.services.choose_starting_set import choose_starting_set
 from policy.starting_sets import (
     STARTING_SETS,
@@ -89,20 +90,12 @@ def stop(request: HttpRequest, application_id: UUID) -> HttpResponse:
 @portal_login_required
 @require_POST
 def pause(request: HttpRequest, application_id: UUID) -> HttpResponse:
-    """Deny this application everything, or take that back; the consent and its tokens stay."""
-    membership = get_membership(request)
-    application = _get_delegation(membership, application_id).application
-    wanted = request.POST.get("wanted")
+    """Have everything refused that this application asks for, or take that back; the consent and its tokens stay."""
+    delegation = _get_delegation(get_membership(request), application_id)
+    application, wanted = delegation.application, request.POST.get("wanted")
     if wanted not in ("pause", "resume"):
         raise BadRequest("neither pause nor resume")
-    choose_effect(
-        membership=membership,
-        application=application,
-        capability=None,
-        effect=Effect.DENY if wanted == "pause" else None,
-        reason=PAUSED,
-        actor=make_actor(user=request.user),
-    )
+    (pause_delegation if wanted == "pause" else resume_delegation)(delegation=delegation)
     said = "is paused: its calls are refused until you resume it" if wanted == "pause" else "may act for you again"
     messages.success(request, f"{application} {said}.")
     return HttpResponseRedirect(reverse("portal:application", args=[application_id]))

@@ -14,7 +14,6 @@ from connections.models import ApplicationIntegration, Integration
 from connections.resources import get_joined_resource
 from kontext.portal.calls import get_events
 from orgs.models import Delegation, Membership
-from policy.services.choose_effect import find_paused
 
 RECENT = dt.timedelta(days=30)
 WEEK = dt.timedelta(days=7)
@@ -35,7 +34,10 @@ class Acting:
     delegation: Delegation
     integrations: tuple[Integration, ...]
     use: Use
-    is_paused: bool
+
+    @property
+    def is_paused(self) -> bool:
+        return self.delegation.is_paused
 
     @property
     def status(self) -> str:
@@ -46,14 +48,8 @@ def read_acting(membership: Membership, delegations: Sequence[Delegation]) -> li
     """Read what the pages show of consents of one person in one organization."""
     reach = read_reach(delegations)
     uses = _read_uses(membership, delegations)
-    paused = find_paused(membership=membership)
     return [
-        Acting(
-            delegation,
-            tuple(reach[delegation.pk]),
-            uses.get(delegation.application_id, Use()),
-            delegation.application_id in paused,
-        )
+        Acting(delegation, tuple(reach[delegation.pk]), uses.get(delegation.application_id, Use()))
         for delegation in delegations
     ]
 

@@ -25,6 +25,8 @@ _SENTENCES: Mapping[str, str] = {
     EventType.DELEGATION_GRANTED: "You let {application} act for you",
     EventType.DELEGATION_REFUSED: "You refused to let {application} act for you",
     EventType.DELEGATION_REVOKED: "{application} no longer acts for you",
+    EventType.DELEGATION_PAUSED: "You paused {application}",
+    EventType.DELEGATION_RESUMED: "You let {application} act for you again",
     EventType.CONNECTION_STARTED: "You began to connect {integration}",
     EventType.CONNECTION_ACTIVATED: "{integration} was connected{account}",
     EventType.CONNECTION_FAILED: "The connection to {integration} failed",

@@ -281,6 +281,7 @@ class DelegationAdmin(OrganizationModelAdmin):
         "redirect_host",
         "granted_at",
         "expires_at",
+        "paused_at",
         "revoked_at",
     )
     actions_detail = ("revoke",)
@@ -310,7 +311,11 @@ class DelegationAdmin(OrganizationModelAdmin):
         if obj.revoked_at is not None:
             return status_chip("revoked")
         is_expired = obj.expires_at is not None and obj.expires_at <= timezone.now()
-        return status_chip("expired" if is_expired else "active")
+        if is_expired:
+            return status_chip("expired")
+        return (
+            status_chip("paused", "Paused by the person: calls are refused") if obj.is_paused else status_chip("active")
+        )
 
 
 @admin.register(IssuedToken)

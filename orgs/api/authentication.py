@@ -7,12 +7,12 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from orgs.api.access import Access
-from orgs.api.errors import InsufficientScopeError, InvalidTokenError, TooManyRequestsError
+from orgs.api.errors import DelegationPausedError, InsufficientScopeError, InvalidTokenError, TooManyRequestsError
 from orgs.http import get_source_address
 from orgs.limits import Limit, record_use
 from orgs.models import IssuedToken, Membership, User
 from orgs.oauth.resources import MANAGEMENT_SCOPE, get_management_resource
-from orgs.oauth.verify import find_bearer, find_valid_token
+from orgs.oauth.verify import find_bearer, find_valid_token, is_paused
 
 # A good token is never held up by the bad ones of a neighbour behind the same address.
 FAILURES = Limit("management-failures", uses=60)
@@ -33,6 +33,8 @@ class BearerAuthentication(BaseAuthentication):
             raise InvalidTokenError
         if MANAGEMENT_SCOPE not in issued.scope.split():
             raise InsufficientScopeError
+        if is_paused(issued):
+            raise DelegationPausedError(issued)
         access = Access(membership.user, membership.organization, membership.role, issued.application)
         return access.user, access
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import IntegrityError, InterfaceError, OperationalError
@@ -18,6 +19,7 @@ from orgs.api.access import Access
 from orgs.api.names import to_field
 from orgs.errors import OrgsError
 from orgs.http import get_request_id
+from orgs.models import IssuedToken
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -54,6 +56,15 @@ class InsufficientScopeError(ManagementError):
     code = "kontext_insufficient_scope"
     challenge = "insufficient_scope"
     message = "The access token lacks the scope management:all: ask the person for it in a new authorization."
+
+
+class DelegationPausedError(ManagementError):
+    status_code = 403
+    code = "kontext_delegation_paused"
+
+    def __init__(self, issued: IssuedToken) -> None:
+        page = f"{settings.PUBLIC_URL}/applications/{issued.application_id}/"
+        super().__init__(f"{issued.user} has paused {issued.application}: they can resume it at {page}")
 
 
 class ForbiddenError(ManagementError):

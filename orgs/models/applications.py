@@ -117,6 +117,7 @@ class Delegation(models.Model):
     """A user's consent to an application, revocable. A token issued before `granted_at` does not count.
 
     `resources` are the exact resource URLs consented to (RFC 8707); `redirect_host` is where the answer went.
+    While `paused_at` is set its tokens stay, and everything that is asked with them is refused.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -128,6 +129,7 @@ class Delegation(models.Model):
     redirect_host = models.CharField(max_length=255, blank=True)
     granted_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     objects = DelegationQuerySet["Delegation"].as_manager()
@@ -142,6 +144,10 @@ class Delegation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.application} for {self.user}"
+
+    @property
+    def is_paused(self) -> bool:
+        return self.paused_at is not None
 
 
 class IssuedToken(models.Model):

@@ -26,17 +26,23 @@ def grant_delegation(
     """Record a person's consent. What they consented to before, for the same redirect host, stays part of it.
 
     With another redirect host the former consent ends, and its tokens with it: it was given to somewhere else.
+    What is paused stays so: only resuming it ends a pause.
     """
     with transaction.atomic():
         # Two consents at the same moment wait for each other here.
         Application.objects.select_for_update().get(pk=application.pk)
         _check_member(user, application)
         former = Delegation.objects.filter(user=user, application=application, revoked_at__isnull=True).first()
+        paused_at = former.paused_at if former is not None else None
         if former is not None and not _can_be_extended(former, redirect_host):
             revoke_delegation(delegation=former, reason="replaced")
             former = None
         delegation = former or Delegation(
-            organization=application.organization, user=user, application=application, redirect_host=redirect_host
+            organization=application.organization,
+            user=user,
+            application=application,
+            redirect_host=redirect_host,
+            paused_at=paused_at,
         )
         # To the second, as tokens count: one issued within this second must not look older than the consent.
         delegation.granted_at = delegation.granted_at or timezone.now().replace(microsecond=0)

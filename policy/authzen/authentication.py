@@ -10,12 +10,12 @@ from rest_framework.request import Request
 
 from orgs.api.access import READERS
 from orgs.api.authentication import FAILURES
-from orgs.api.errors import InvalidTokenError, ManagementError, TooManyRequestsError
+from orgs.api.errors import DelegationPausedError, InvalidTokenError, ManagementError, TooManyRequestsError
 from orgs.http import get_source_address
 from orgs.limits import record_use
 from orgs.models import Application, IssuedToken, Membership, Organization, User
 from orgs.oauth.resources import DECISION_SCOPE, MANAGEMENT_SCOPE, get_decision_resource, get_management_resource
-from orgs.oauth.verify import find_bearer, find_valid_token
+from orgs.oauth.verify import find_bearer, find_valid_token, is_paused
 
 _LONGEST = 4000
 
@@ -58,6 +58,8 @@ class DecisionAuthentication(BaseAuthentication):
             raise InvalidTokenError
         if scope not in issued.scope.split():
             raise InsufficientScopeError
+        if is_paused(issued):
+            raise DelegationPausedError(issued)
         asker = _make_asker(issued, is_managing=scope == MANAGEMENT_SCOPE)
         return asker.user, asker
 

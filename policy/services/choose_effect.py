@@ -1,4 +1,4 @@
-"""A person's short answer about an application: allow, ask or never, for one capability or for everything."""
+"""A person's short answer about one capability of an application: allow, ask or never."""
 
 from __future__ import annotations
 
@@ -10,27 +10,23 @@ from audit.services.record import Actor
 from connections.models import Capability
 from orgs.models import Application, Membership
 from orgs.querysets import OrganizationOwnedQuerySet
-from policy.models import Effect, Layer, Rule
+from policy.models import Layer, Rule
 from policy.services.create_rule import create_rule
 from policy.services.delete_rule import delete_rule
 from policy.services.update_rule import update_rule
-
-PAUSED = "Paused by you"
 
 
 def choose_effect(
     *,
     membership: Membership,
     application: Application,
-    capability: Capability | None,
+    capability: Capability,
     effect: str | None,
-    reason: str = "",
     actor: Actor | None = None,
 ) -> None:
     """Keep exactly one unconditional rule of this person for this application, or none when `effect` is None.
 
-    `capability` None means everything the application does: a deny of it all, whatever else is allowed or asked. Rules
-    with conditions, and those about more than this one capability, are left alone.
+    Rules with conditions, and those about more than this one capability, are left alone.
     """
     with transaction.atomic():
         # Two answers at the same moment wait for each other here.
@@ -41,7 +37,7 @@ def choose_effect(
         if effect is None:
             return
         if not found:
-            _create(membership, application, capability, effect, reason, actor)
+            _create(membership, application, capability, effect, actor)
         elif found[0].effect != effect:
             update_rule(rule=found[0], effect=effect, actor=actor)
 
@@ -52,18 +48,11 @@ def read_choices(*, membership: Membership, application: Application) -> dict[tu
     return {(rule.integration_id, rule.capability): rule.effect for rule in rules if rule.integration_id}
 
 
-def find_paused(*, membership: Membership) -> set[UUID]:
-    """Return the applications that this person denies everything, whatever other rules say."""
-    rules = _choices(membership).filter(integration__isnull=True, capability="", effect=Effect.DENY)
-    return set(rules.values_list("application_id", flat=True))
-
-
 def _create(
     membership: Membership,
     application: Application,
-    capability: Capability | None,
+    capability: Capability,
     effect: str,
-    reason: str,
     actor: Actor | None,
 ) -> None:
     create_rule(
@@ -72,20 +61,17 @@ def _create(
         effect=effect,
         user=membership.user,
         application=application,
-        integration=capability.integration if capability is not None else None,
-        capability=capability.name if capability is not None else "",
-        reason=reason,
+        integration=capability.integration,
+        capability=capability.name,
         author=membership.user,
         actor=actor,
     )
 
 
 def _find_choices(
-    membership: Membership, application: Application, capability: Capability | None
+    membership: Membership, application: Application, capability: Capability
 ) -> OrganizationOwnedQuerySet[Rule]:
     mine = _choices(membership).filter(application=application)
-    if capability is None:  # to pause is to add a deny: what the person allowed or wanted to be asked about stays
-        return mine.filter(integration__isnull=True, capability="", effect=Effect.DENY)
     return mine.filter(integration=capability.integration, capability=capability.name)
 
 

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from orgs.limits import Limit
 from orgs.models import Application, Membership
+from orgs.services.pause_delegation import pause_delegation, resume_delegation
 from tests.api.conftest import Api, assert_error, issue_token
-from tests.factories import Cast
+from tests.factories import Cast, make_delegation
 
 pytestmark = pytest.mark.django_db
 METADATA = f"{settings.PUBLIC_URL}/.well-known/oauth-protected-resource/api/v1"
@@ -105,3 +106,16 @@ def test_too_many_requests_are_answered_with_when_to_retry(carol: Api, monkeypat
 def test_answers_are_never_cached(carol: Api) -> None:
     for answer in (carol.get("/applications"), carol.get("/applications", limit=0)):
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_request_of_a_paused_application_is_refused_and_says_where_to_resume(cast: Cast) -> None:
+    delegation = make_delegation(cast.pr_bot, cast.carol)
+    api = Api(issue_token(cast.pr_bot, cast.carol), cast.pr_bot)
+    assert api.get("/applications").status == 200
+    pause_delegation(delegation=delegation)
+    answer = api.get("/applications")
+    assert_error(answer, 403, "kontext_delegation_paused")
+    assert f"/applications/{cast.pr_bot.pk}/" in answer.json["message"]
+    assert "WWW-Authenticate" not in answer.headers
+    resume_delegation(delegation=delegation)
+    assert api.get("/applications").status == 200

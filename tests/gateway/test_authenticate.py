@@ -18,6 +18,7 @@ from orgs.oauth.keys import forget_signing_key
 from orgs.oauth.tokens import get_checksum, make_access_token, sign_access_token
 from orgs.services.end_tokens import end_tokens
 from orgs.services.grant_delegation import grant_delegation
+from orgs.services.pause_delegation import pause_delegation, resume_delegation
 from orgs.services.revoke_delegation import revoke_delegation
 from orgs.services.rotate_signing_keys import rotate_signing_keys
 from orgs.services.suspend_person import suspend_membership, suspend_user
@@ -129,6 +130,15 @@ def test_authenticate_after_access_ended_is_refused_within_a_second(
         _make_toolkit_row(cast, token)
     ENDINGS[ending](cast)
     wait_until(lambda: is_refused(state, token))
+
+
+def test_authenticate_while_paused_says_so_within_a_second_until_it_is_resumed(cast: Cast, state: RunningState) -> None:
+    token, _ = issue_token(cast.pr_bot, cast.alice, GITHUB)
+    assert not state.authenticate(token).is_paused
+    pause_delegation(delegation=cast.delegation)
+    wait_until(lambda: state.authenticate(token).is_paused)
+    resume_delegation(delegation=cast.delegation)
+    wait_until(lambda: not state.authenticate(token).is_paused)
 
 
 @pytest.mark.parametrize("ending", ["person suspended", "token revoked", "consent ended"])

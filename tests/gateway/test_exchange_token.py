@@ -22,6 +22,7 @@ from connections.services.store_credential import NewCredential, activate_connec
 from connections.services.update_integration import update_integration
 from gateway.exchange import ACCESS_TOKEN, GRANT_TYPE
 from orgs.models import Application, IssuedToken, User
+from orgs.services.pause_delegation import pause_delegation, resume_delegation
 from orgs.services.revoke_delegation import revoke_delegation
 from orgs.services.suspend_person import suspend_membership
 from policy.models import Approval, LimitUse, Rule
@@ -284,6 +285,33 @@ def test_exchange_that_a_rule_denies_is_refused_with_the_reason(desk: Desk, laye
 def test_exchange_is_not_allowed_by_rules_about_lesser_classes(desk: Desk, klass: str) -> None:
     desk.cast.acme.rules.filter(layer="user").update(capability="", klass=klass)
     assert desk.exchange()[1]["error"] == "access_denied"
+
+
+def test_exchange_while_paused_is_refused_and_says_where_to_resume(desk: Desk) -> None:
+    delegation = desk.bot.delegations.get()
+    pause_delegation(delegation=delegation)
+    token = desk.issue()
+    status, answer = desk.exchange(token)
+    assert (status, answer["error"], answer["code"]) == (403, "access_denied", "kontext_delegation_paused")
+    assert answer["error_uri"] == f"{settings.PUBLIC_URL}/applications/{desk.bot.pk}/"
+    assert answer["error_description"].startswith("Alice Adams has paused Desk-Bot: they can resume it at ")
+    (event,) = desk.events()
+    assert (event.phase, event.outcome, event.details["code"]) == ("denied", "denied", "kontext_delegation_paused")
+    resume_delegation(delegation=delegation)
+    assert desk.exchange(token)[0] == 200
+
+
+def test_exchange_that_is_paused_while_the_credential_is_obtained_gives_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def obtain(**options: Any) -> Any:
+        pause_delegation(delegation=desk.bot.delegations.get())
+        return get_credential(**options)
+
+    monkeypatch.setattr("gateway.exchange.get_credential", obtain)
+    status, answer = desk.exchange()
+    assert (status, answer["code"]) == (403, "kontext_delegation_paused")
+    assert [(event.phase, event.outcome) for event in desk.events()] == [("requested", ""), ("completed", "denied")]
 
 
 def test_exchange_that_a_rule_asks_about_waits_for_its_approval(desk: Desk) -> None:

@@ -11,7 +11,6 @@ from audit.models import AuditEvent
 from connections.models import Integration
 from orgs.models import Membership
 from policy.models import Baseline, Rule
-from policy.services.choose_effect import PAUSED, choose_effect
 from policy.services.choose_starting_set import choose_starting_set
 from policy.services.simulate import simulate
 from policy.starting_sets import find_class_rules, find_current_set, find_unanswered, plan_starting_set
@@ -128,17 +127,6 @@ def test_choose_unknown_set_is_refused_and_changes_nothing(cast: Cast) -> None:
     with pytest.raises(ValidationError, match="Choose one of read_only"):
         choose(cast, "all")
     assert not Rule.objects.filter(layer="user").exists()
-
-
-def test_pausing_and_resuming_keeps_what_was_chosen(cast: Cast) -> None:
-    choose(cast, "everything")
-    membership = Membership.objects.get(organization=cast.acme, user=cast.alice)
-    about: dict[str, Any] = {"membership": membership, "application": cast.pr_bot, "capability": None}
-    choose_effect(**about, effect="deny", reason=PAUSED)
-    assert decide(cast) == ["deny", "deny", "deny"]
-    assert find_current(cast) == "everything"
-    choose_effect(**about, effect=None)
-    assert decide(cast) == ["allow", "allow", "allow"]
 
 
 def test_find_unanswered_names_applications_that_nothing_speaks_for(cast: Cast) -> None:

@@ -221,24 +221,26 @@ def test_choose_for_a_capability_out_of_reach_is_not_found(cast: Cast, alice: Cl
     assert not Rule.objects.exists()
 
 
-def test_pause_denies_everything_and_resume_takes_it_back(cast: Cast, alice: Client) -> None:
+def test_pause_and_resume_change_the_consent_and_no_rule(cast: Cast, alice: Client) -> None:
     allow_everything_else(cast)
-    make_rule(cast.acme, "user", "allow", user=cast.alice)
-
-    def decide() -> str:
-        return simulate(
-            organization=cast.acme, user=cast.alice, application=cast.pr_bot, capability=cast.create_issue, arguments={}
-        ).effect
-
-    assert decide() == "allow"
+    rules = set(Rule.objects.values_list("pk", flat=True))
     page = alice.post(address(cast, "pause"), {"wanted": "pause"}, follow=True).content.decode()
-    assert decide() == "deny"
     assert "You paused PR-Bot" in page
     assert "Paused by you" in alice.get("/applications/").content.decode()
+    assert Delegation.objects.get(application=cast.pr_bot).is_paused
+    assert set(Rule.objects.values_list("pk", flat=True)) == rules
+    assert AuditEvent.objects.get(type="delegation.paused").user_id == cast.alice.pk
+    assert "You paused PR-Bot" in read_words(alice.get("/activity/mine/"))
     alice.post(address(cast, "pause"), {"wanted": "resume"})
-    assert decide() == "allow"
+    assert not Delegation.objects.get(application=cast.pr_bot).is_paused
     assert alice.post(address(cast, "pause"), {"wanted": "x"}).status_code == 400
     assert Delegation.objects.usable().exists()
+
+
+def test_pause_by_others_is_not_found_and_changes_nothing(cast: Cast, sign_in: SignIn) -> None:
+    for person in (cast.bob, cast.carol, cast.mallory):
+        assert sign_in(person).post(address(cast, "pause"), {"wanted": "pause"}).status_code == 404
+    assert not Delegation.objects.filter(paused_at__isnull=False).exists()
 
 
 def test_application_that_no_rule_speaks_for_says_where_to_begin(cast: Cast, alice: Client) -> None:
