@@ -129,8 +129,7 @@ def to_ocsf(event: AuditEvent, *, sequence: int | None = None) -> dict[str, Any]
 
     `sequence` is its place in its organization's tree, once it has one.
     """
-    known = event.type in set(EventType)
-    meaning = VOCABULARY[EventType(event.type)] if known else _entity(event.type, OTHER)
+    meaning = describe(event)
     status, caption = _STATUS.get(event.outcome, _FAILURE)
     return {
         "category_uid": meaning.klass // 1000,
@@ -161,6 +160,11 @@ def to_ocsf(event: AuditEvent, *, sequence: int | None = None) -> dict[str, Any]
             details=event.details,
         ),
     }
+
+
+def describe(event: AuditEvent) -> Meaning:
+    known = event.type in set(EventType)
+    return VOCABULARY[EventType(event.type)] if known else _entity(event.type, OTHER)
 
 
 def _describe_source(event: AuditEvent) -> dict[str, Any]:

@@ -10,7 +10,7 @@ class ConnectionsConfig(AppConfig):
         from connections.api.refusals import register_refusals
         from connections.consent import allow_requested_integrations, get_abilities
         from connections.off_boarding import end_connections
-        from connections.outbound import send
+        from connections.outbound import dial, send
         from connections.resources import find_gateway_resource
         from orgs.oauth.consent import register_abilities_provider
         from orgs.oauth.resources import register_resource_finder
@@ -18,7 +18,7 @@ class ConnectionsConfig(AppConfig):
         from orgs.signals import application_claimed, membership_suspended
 
         register_refusals()
-        register_transport(send)
+        register_transport(send, dial)
         register_resource_finder(find_gateway_resource)
         register_abilities_provider(get_abilities)
         application_claimed.connect(allow_requested_integrations, dispatch_uid="connections.allow_requested")

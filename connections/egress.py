@@ -33,7 +33,7 @@ from connections.errors import (
     ResponseTooLargeError,
 )
 
-__all__ = ["Limits", "Response", "check_url", "is_address_allowed", "post_form", "post_json", "request"]
+__all__ = ["Limits", "Response", "check_url", "dial", "is_address_allowed", "post_form", "post_json", "request"]
 
 _CHUNK_BYTES = 16 * 1024
 _USER_AGENT = "Kontext"
@@ -121,6 +121,21 @@ def post_json(
     return request("POST", url, headers=content, body=body, limits=limits, is_complete=is_complete)
 
 
+def dial(host: str, port: int, *, kind: socket.SocketKind, seconds: float) -> socket.socket:
+    """Return a socket to a host for a protocol other than HTTP, its address checked as any other's.
+
+    Its time-out is what is left of `seconds`. Raises DestinationRefusedError and DestinationUnreachableError.
+    """
+    deadline = time.monotonic() + seconds
+    try:
+        dialled = _dial(host, port, deadline, kind)
+    except (OSError, ValueError) as error:
+        reason = "did not answer in time" if isinstance(error, TimeoutError) else f"can't be reached: {_reason(error)}"
+        raise DestinationUnreachableError(f"{host}:{port} {reason}") from None
+    dialled.settimeout(max(0.001, deadline - time.monotonic()))
+    return dialled
+
+
 def check_url(url: str) -> SplitResult:
     """Return the parts of a URL that may be requested: https, or http too where private networks are allowed."""
     try:
@@ -151,7 +166,7 @@ class _Connection(HTTPConnection):
     handle: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
-        dialled = _dial(self.host, self.port, self.deadline)
+        dialled = _dial(self.host, self.port, self.deadline, socket.SOCK_STREAM)
         # TLS takes the descriptor over, a duplicate stays ours: shutting it down wakes whoever reads from the other.
         self.handle = dialled.dup()
         return dialled
@@ -232,9 +247,9 @@ def _read_bounded(
     return received
 
 
-def _dial(host: str, port: int, deadline: float) -> socket.socket:
+def _dial(host: str, port: int, deadline: float, kind: socket.SocketKind) -> socket.socket:
     failure: Exception = DestinationUnreachableError(f"{host} has no address")
-    for family, kind, protocol, address in _resolve(host, port, deadline):
+    for family, _, protocol, address in _resolve(host, port, deadline, kind):
         if not is_address_allowed(str(address[0]), private_networks=settings.ALLOW_PRIVATE_NETWORKS):
             # The address itself is left out: whoever typed the URL must not learn our network from the answer.
             failure = DestinationRefusedError(f"{host} leads to a private or reserved network, which is not allowed")
@@ -247,7 +262,8 @@ def _dial(host: str, port: int, deadline: float) -> socket.socket:
             dialled.close()
             failure = error
             continue
-        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if kind == socket.SOCK_STREAM:
+            dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return dialled
     raise failure
 
@@ -255,13 +271,13 @@ def _dial(host: str, port: int, deadline: float) -> socket.socket:
 _Address = tuple[socket.AddressFamily, socket.SocketKind, int, Any]
 
 
-def _resolve(host: str, port: int, deadline: float) -> list[_Address]:
+def _resolve(host: str, port: int, deadline: float, kind: socket.SocketKind) -> list[_Address]:
     """Resolve within the deadline: the system's resolver has no time-out of its own that we could set."""
     answer: queue.SimpleQueue[list[_Address] | OSError] = queue.SimpleQueue()
 
     def look_up() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(host, port, type=kind)
         except (OSError, UnicodeError) as error:
             answer.put(error if isinstance(error, OSError) else OSError(0, "not a host name"))
         else:

@@ -1,7 +1,8 @@
-"""Lends the egress client to the floor below, which signs people in at their identity providers."""
+"""Lends the egress client to the floor below, which signs people in at their identity providers and streams events."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 
 from connections import egress
@@ -15,3 +16,10 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: bytes | Non
     except EgressError as error:
         raise OutboundError(str(error)) from error
     return OutboundResponse(response.status, response.headers, response.body)
+
+
+def dial(host: str, port: int, *, kind: socket.SocketKind, seconds: float) -> socket.socket:
+    try:
+        return egress.dial(host, port, kind=kind, seconds=seconds)
+    except EgressError as error:
+        raise OutboundError(str(error)) from error

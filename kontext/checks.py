@@ -76,3 +76,14 @@ def check_root_key() -> Iterable[CheckMessage]:
             hint="Set KONTEXT_ROOT_KEY_FILE to a file elsewhere (a mounted secret), readable by this user alone.",
             id="kontext.W003",
         )
+
+
+@deploy_check
+def check_outlets() -> Iterable[CheckMessage]:
+    from orgs.outlets.configured import get_outlets  # needs models
+
+    try:
+        get_outlets()
+    except ImproperlyConfigured as wrong:
+        hint = "Correct that KONTEXT_ setting, or unset it: docs/audit.md#stream has the forms."
+        yield Error(str(wrong), hint=hint, id="kontext.E003")

@@ -39,10 +39,23 @@ ROOT_KEY_FILE = env("KONTEXT_ROOT_KEY_FILE", default=str(DATA_DIR / "root.key"))
 CHECKPOINT_DIR = Path(env("KONTEXT_CHECKPOINT_DIR", default=str(DATA_DIR / "checkpoints")))
 CHECKPOINT_WEBHOOK = env("KONTEXT_CHECKPOINT_WEBHOOK", default="")
 CHECKPOINT_SECONDS = env.int("KONTEXT_CHECKPOINT_SECONDS", default=60)
-# Where audit events are sent as OCSF, one JSON object a line: a file, an address, or both.
+# Where audit events are sent besides (orgs/outlets): any number of these, each at its own pace.
 EVENT_STREAM_FILE = env("KONTEXT_EVENT_STREAM_FILE", default="")
 EVENT_STREAM_URL = env("KONTEXT_EVENT_STREAM_URL", default="")
 EVENT_STREAM_AUTHORIZATION = env("KONTEXT_EVENT_STREAM_AUTHORIZATION", default="")
+EVENT_STREAM_SPLUNK = env("KONTEXT_EVENT_STREAM_SPLUNK", default="")
+EVENT_STREAM_SPLUNK_TOKEN = env("KONTEXT_EVENT_STREAM_SPLUNK_TOKEN", default="")
+EVENT_STREAM_SPLUNK_INDEX = env("KONTEXT_EVENT_STREAM_SPLUNK_INDEX", default="")
+EVENT_STREAM_ELASTIC = env("KONTEXT_EVENT_STREAM_ELASTIC", default="")
+EVENT_STREAM_ELASTIC_INDEX = env("KONTEXT_EVENT_STREAM_ELASTIC_INDEX", default="kontext-audit")
+EVENT_STREAM_ELASTIC_API_KEY = env("KONTEXT_EVENT_STREAM_ELASTIC_API_KEY", default="")
+EVENT_STREAM_S3 = env("KONTEXT_EVENT_STREAM_S3", default="")
+EVENT_STREAM_SYSLOG = env("KONTEXT_EVENT_STREAM_SYSLOG", default="")
+EVENT_STREAM_OTLP = env("KONTEXT_EVENT_STREAM_OTLP", default="")
+EVENT_STREAM_OTLP_HEADERS = env("KONTEXT_EVENT_STREAM_OTLP_HEADERS", default="")
+# An S3-compatible service other than AWS, and its region; credentials are found as AWS's own tools find them.
+S3_ENDPOINT = env("KONTEXT_S3_ENDPOINT", default="")
+S3_REGION = env("KONTEXT_S3_REGION", default="")
 
 DATABASES = {"default": env.db_url_config(env("DATABASE_URL", default="") or embedded_database_url(DATA_DIR))}
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"

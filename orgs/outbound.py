@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -26,14 +27,27 @@ class Transport(Protocol):
     ) -> OutboundResponse: ...
 
 
+class Dialler(Protocol):
+    """Connects a socket, for what is not HTTP; its time-out is what is left of `seconds`. Raises OutboundError."""
+
+    def __call__(self, host: str, port: int, *, kind: socket.SocketKind, seconds: float) -> socket.socket: ...
+
+
 _transports: list[Transport] = []
+_diallers: list[Dialler] = []
 
 
-def register_transport(transport: Transport) -> None:
-    _transports[:] = [transport]
+def register_transport(transport: Transport, dialler: Dialler) -> None:
+    _transports[:], _diallers[:] = [transport], [dialler]
 
 
 def send(method: str, url: str, *, headers: Mapping[str, str], body: bytes | None) -> OutboundResponse:
     if not _transports:
         raise OutboundError("there is no way to the outside: no floor above has registered one")
     return _transports[0](method, url, headers=headers, body=body)
+
+
+def dial(host: str, port: int, *, kind: socket.SocketKind, seconds: float) -> socket.socket:
+    if not _diallers:
+        raise OutboundError("there is no way to the outside: no floor above has registered one")
+    return _diallers[0](host, port, kind=kind, seconds=seconds)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orgs.outlets import file, http
+from orgs.outlets import elastic, file, http, otlp, s3, splunk, syslog
 from orgs.outlets.base import Outlet
 
-_KINDS: tuple[Callable[[], Outlet | None], ...] = (file.from_settings, http.from_settings)
+_KINDS: tuple[Callable[[], Outlet | None], ...] = (
+    file.from_settings,
+    http.from_settings,
+    splunk.from_settings,
+    elastic.from_settings,
+    s3.from_settings,
+    syslog.from_settings,
+    otlp.from_settings,
+)
 
 
 def get_outlets() -> dict[str, Outlet]:

@@ -32,6 +32,7 @@ def test_check_with_default_secret_is_refused() -> None:
         ({"PUBLIC_URL": "http://kontext.example.com"}, "kontext.W001"),
         ({"GATEWAY_URL": "http://gateway.example.com"}, "kontext.W001"),
         ({"ALLOW_PRIVATE_NETWORKS": True}, "kontext.W002"),
+        ({"EVENT_STREAM_SYSLOG": "siem.example.com:514"}, "kontext.E003"),
         ({"ROOT_KEY": "", "ROOT_KEY_FILE": f"{settings.DATA_DIR}/root.key"}, "kontext.W003"),
     ],
 )
@@ -49,7 +50,7 @@ def test_web_process_with_default_secret_does_not_start() -> None:
 
 
 def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
-    name = r"\b(KONTEXT_[A-Z_]+|DATABASE_URL|REDIS_URL)\b"
+    name = r"\b(KONTEXT_[A-Z0-9_]+|DATABASE_URL|REDIS_URL)\b"
     read = set(re.findall(rf'env(?:\.\w+)?\(\s*"{name}"', (ROOT / "kontext" / "settings.py").read_text()))
     table = set(re.findall(rf"^\| `{name}`", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE))
     assert read == table
