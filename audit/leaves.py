@@ -3,7 +3,8 @@
 The data of a leaf is one byte, the version of this encoding, and then the event as a JSON array in UTF-8, as
 PostgreSQL's json_build_array writes it: the columns in the order below, elements separated by a comma and a space;
 texts, identifiers and addresses as strings, moments in UTC without a zone ("2026-11-24T21:54:30.12"), jsonb columns as
-jsonb is printed. The leaf's hash is SHA-256 of a zero byte and the data (RFC 6962 §2.1). Pure: SQL texts, no database.
+jsonb is printed; null for a `call` that is the event's own identifier, which says that it belongs to none. The leaf's
+hash is SHA-256 of a zero byte and the data (RFC 6962 §2.1). Pure: SQL texts, no database.
 
 PostgreSQL makes the text since it is the fastest place for that (100,000 a second on one core); whoever verifies an
 exported log has the text before them and needs no encoder.
@@ -66,5 +67,7 @@ def versioned_data_sql(alias: str, version: str) -> str:
 
 
 def _column(alias: str, name: str) -> str:
+    if name == "call":
+        return f'nullif({alias}."call", {alias}."id")'
     # Without a zone, so that the session's own can't show in it.
     return f"{alias}.\"{name}\" AT TIME ZONE 'UTC'" if name in _MOMENTS else f'{alias}."{name}"'

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 from django.db import models
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
@@ -31,7 +35,9 @@ class Outcome(models.TextChoices):
 class AuditEvent(models.Model):
     """One immutable record. UPDATE, DELETE and TRUNCATE are refused by triggers in PostgreSQL.
 
-    `call` and `phase` together are unique: a writer that retries after a lost answer adds nothing.
+    `call` and `phase` together are unique: a writer that retries after a lost answer adds nothing. `call` also says
+    in which month's partition the event is (audit.partitions), so what belongs to no call has its own identifier there;
+    ask `call_id`, or whether there is a phase. In PostgreSQL `id` is unique within a partition only.
     `arguments_digest` is hex HMAC-SHA-256 under a key of the organization; `latency_us` is in microseconds.
     `decision` is the explanation as policy.engine gives it. Nothing here is ever a secret.
     """
@@ -41,7 +47,7 @@ class AuditEvent(models.Model):
     type = models.CharField(max_length=64)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField(db_default=Now(), editable=False)
-    call = models.UUIDField(null=True, blank=True)
+    call = models.UUIDField(blank=True, editable=False)
     phase = models.CharField(max_length=16, choices=Phase.choices, blank=True, default="")
     outcome = models.CharField(max_length=16, choices=Outcome.choices, blank=True, default="")
     user_id = models.UUIDField(null=True, blank=True)
@@ -67,7 +73,12 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering = ("-id",)
-        constraints = [models.UniqueConstraint(fields=("call", "phase"), name="audit_event_once_per_phase")]
+        constraints = [
+            models.UniqueConstraint(fields=("call", "phase"), name="audit_event_once_per_phase"),
+            models.CheckConstraint(
+                condition=~Q(phase="") | Q(call=F("id")), name="audit_event_without_phase_is_no_call"
+            ),
+        ]
         indexes = [
             models.Index(fields=("organization_id", "-id"), name="audit_event_by_organization"),
             models.Index(fields=("organization_id", "user_id", "-id"), name="audit_event_by_user"),
@@ -75,6 +86,15 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        self.call = self.call or self.id
+        super().save(*args, **options)
+
+    @property
+    def call_id(self) -> UUID | None:
+        """The invocation that the event is part of."""
+        return self.call if self.phase else None
 
     @property
     def target(self) -> str:

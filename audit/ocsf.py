@@ -149,7 +149,7 @@ def to_ocsf(event: AuditEvent, *, sequence: int | None = None) -> dict[str, Any]
         "unmapped": _some(
             outcome=event.outcome,
             phase=event.phase,
-            call=_text(event.call),
+            call=_text(event.call_id),
             session=event.session,
             trace_id=event.trace_id,
             connection_id=_text(event.connection_id),

@@ -81,7 +81,7 @@ def _make_row() -> bytes:
             "id": str(uuid7()),
             "occurred_at": time.time(),
             "type": "capability.invoked",
-            "call": str(uuid.uuid4()),
+            "call": str(uuid7()),
             "phase": "requested",
             "outcome": "",
             "organization_id": "01900000-0000-7000-8000-000000000001",

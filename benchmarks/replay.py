@@ -36,7 +36,7 @@ INSERT INTO audit_auditevent (
     id, organization_id, type, occurred_at, call, phase, outcome, user_id, user_name, application_id, application_name,
     integration_id, integration, capability, connection_id, account, session, request_id, trace_id, source_address,
     policy_version, decision, arguments_digest, latency_us, details)
-SELECT uuidv7(age), %(organization)s, 'capability.invoked', now() + age, gen_random_uuid(),
+SELECT uuidv7(age), %(organization)s, 'capability.invoked', now() + age, uuidv7(age),
     CASE WHEN effect = 'allow' THEN 'requested' ELSE 'denied' END, CASE WHEN effect = 'allow' THEN '' ELSE 'denied' END,
     "user", 'Person', application, 'Application', integration, slug, capability, NULL, '', '', '', '', '10.0.0.1',
     1, decision, md5(n::text) || md5(n::text), NULL, '{"method": "tools/call"}'

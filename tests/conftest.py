@@ -13,7 +13,13 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-_APPEND_ONLY = ("auditevent", "tree", "leaf", "node", "checkpoint")
+_APPEND_ONLY = ("tree", "leaf", "node", "checkpoint")
+# Of the log each partition has a trigger of its own against TRUNCATE.
+_SWITCH_PARTITIONS = """DO $$ DECLARE part regclass; BEGIN
+    FOR part IN SELECT relid FROM pg_partition_tree('audit_auditevent') LOOP
+        EXECUTE format('ALTER TABLE %s {} TRIGGER USER', part);
+    END LOOP;
+END $$"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,7 +36,7 @@ def _emptying_the_log_between_tests() -> Iterator[None]:
 
     def sql_flush(self: DatabaseOperations, *args: Any, **kwargs: Any) -> list[str]:
         statements = flush(self, *args, **kwargs)
-        switches = [f"ALTER TABLE audit_{name} {{}} TRIGGER USER" for name in _APPEND_ONLY]
+        switches = [_SWITCH_PARTITIONS, *(f"ALTER TABLE audit_{name} {{}} TRIGGER USER" for name in _APPEND_ONLY)]
         if not statements:
             return []
         return [

@@ -11,6 +11,7 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from audit.models import AuditEvent, Leaf, Tree
+from audit.partitions import FEWEST_AHEAD, count_ahead, has_caught, read_partitions
 from kontext.doctor.findings import Finding, error, ok, warning
 from kontext.doctor.security import is_local
 
@@ -38,6 +39,22 @@ def _find_oldest_unsealed(now: dt.datetime) -> dt.datetime | None:
     recent = AuditEvent.objects.since(now - _SPAN).filter(recorded_at__lt=now - _PATIENCE)
     unsealed = recent.exclude(Exists(Leaf.objects.filter(pk=OuterRef("pk"))))
     return unsealed.order_by("id").values_list("recorded_at", flat=True).first()
+
+
+def examine_partitions() -> Iterable[Finding]:
+    try:
+        ahead, is_caught = count_ahead(read_partitions(), timezone.now()), has_caught()
+    except DatabaseError:
+        return
+    if ahead < FEWEST_AHEAD:
+        months = "1 month" if ahead == 1 else f"{max(ahead, 0)} months"
+        text = f"there are partitions for only {months} after this one: later calls will fall into the net"
+        yield error(SUBJECT, text, "is the worker running? manage.py migrate makes them, too")
+    else:
+        yield ok(SUBJECT, f"there are partitions for {ahead} months after this one")
+    if is_caught:
+        text = "events are in no month's partition: partitions were made too late, or a clock is far off"
+        yield warning(SUBJECT, text, "manage.py migrate moves those of this month and the next; the others may stay")
 
 
 def examine_checkpoints() -> Iterable[Finding]:

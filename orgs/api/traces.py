@@ -18,8 +18,8 @@ from orgs.ids import uuid7_ceiling, uuid7_floor
 
 PERIODS = {"1d": dt.timedelta(days=1), "7d": dt.timedelta(days=7), "30d": dt.timedelta(days=30)}
 _MOST_NAMED = 10
-_BEGINNINGS = Q(phase__in=(Phase.REQUESTED, Phase.DENIED), call__isnull=False)
-_ENDINGS = Q(phase__in=(Phase.COMPLETED, Phase.DENIED), call__isnull=False)
+_BEGINNINGS = Q(phase__in=(Phase.REQUESTED, Phase.DENIED))
+_ENDINGS = Q(phase__in=(Phase.COMPLETED, Phase.DENIED))
 _ERRORS = ("error_remote", "error_proxy", "error_auth")
 
 
@@ -69,7 +69,7 @@ def measure(events: AuditEventQuerySet, period: str) -> dict[str, Any]:
     """Count the calls of the last `period` (a key of PERIODS), as StatsSerializer shows them."""
     end = timezone.now()
     start = end - PERIODS[period]
-    rows = within(events, start, end).filter(call__isnull=False)
+    rows = within(events, start, end).exclude(phase=Phase.NONE)
     truncate = TruncHour if period == "1d" else TruncDay
     buckets = rows.annotate(start=truncate("occurred_at", tzinfo=dt.UTC)).values("start")
     return {

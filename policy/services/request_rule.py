@@ -30,7 +30,7 @@ def request_rule(
     Only what a call of this very person was refused for can be asked for, and in its own organization. Asked again
     while it is open, it is the same request. Raises ValidationError, keyed by field.
     """
-    if call.organization_id != membership.organization_id or call.user_id != membership.user_id or call.call is None:
+    if call.organization_id != membership.organization_id or call.user_id != membership.user_id or not call.phase:
         raise ValidationError({"call": ["You have made no such call here."]})
     proposal = _find_proposal(membership, call, number)
     note = note.strip()

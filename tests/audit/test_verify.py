@@ -19,7 +19,10 @@ from audit.leaves import COLUMNS, VERSION, data_sql, hash_event
 from audit.merkle import Frontier
 from audit.models import AuditEvent, Leaf, Tree
 from audit.notes import Checkpoint, sign_note
+from audit.services.record import Call, record_event
 from audit.services.seal import seal_events
+from audit.types import EventType
+from orgs.ids import uuid7
 from orgs.models import Organization
 from orgs.services.checkpoint_keys import rotate_checkpoint_key, sign_checkpoint
 from orgs.services.publish_checkpoints import publish_checkpoints
@@ -111,19 +114,24 @@ def test_edited_event_is_named(events: list[AuditEvent], superuser: Cursor) -> N
     assert_found("edit", index=123, event=events[123])
 
 
-def test_no_column_can_be_edited_unseen(events: list[AuditEvent], superuser: Cursor) -> None:
+def test_no_column_can_be_edited_unseen(events: list[AuditEvent], superuser: Cursor, acme: Organization) -> None:
+    # Only of a call can the call be another one: a constraint holds for superusers, too.
+    call = Call(call=uuid7(), phase="requested")
+    called = record_event(type=EventType.CAPABILITY_INVOKED, organization_id=acme.pk, call=call)
+    seal()
     values = {"uuid": "uuidv7()", "jsonb": "'{\"a\": 1}'", "inet": "'192.0.2.7'", "bigint": "77"}
-    columns = (
+    query = (
         "SELECT data_type FROM information_schema.columns WHERE table_name = 'audit_auditevent' AND column_name = %s"
     )
-    for index, column in enumerate(COLUMNS[VERSION][1:]):
-        superuser.execute(columns, [column])
+    edited = {**dict(zip(COLUMNS[VERSION][1:], events, strict=False)), "call": called}
+    for column, event in edited.items():
+        superuser.execute(query, [column])
         [kind] = superuser.fetchone() or [""]
         value = values.get(kind, "now() - interval '1 second'" if "time" in kind else "'changed'")
-        superuser.execute(f"UPDATE audit_auditevent SET {column} = {value} WHERE id = %s", [events[index].pk])
+        superuser.execute(f"UPDATE audit_auditevent SET {column} = {value} WHERE id = %s", [event.pk])
     findings = verify()["findings"]
-    edited = [str(event.pk) for event in events[: len(COLUMNS[VERSION]) - 1]]
-    assert [finding["event_id"] for finding in findings if finding["kind"] == "edit"] == edited
+    keys = {str(event.pk) for event in edited.values()}
+    assert {finding["event_id"] for finding in findings if finding["kind"] == "edit"} == keys
 
 
 def test_event_edited_together_with_its_leaf_is_found(events: list[AuditEvent], superuser: Cursor) -> None:
@@ -181,7 +189,7 @@ def test_exchanged_events_are_named(events: list[AuditEvent], superuser: Cursor)
     """Each gets the other's identifier, so that each leaf finds an event."""
     first, second = events[20].pk, events[500].pk
     for old, new in ((first, UUID(int=1)), (second, first), (UUID(int=1), second)):
-        superuser.execute("UPDATE audit_auditevent SET id = %s WHERE id = %s", [new, old])
+        superuser.execute("UPDATE audit_auditevent SET id = %s, call = %s WHERE id = %s", [new, new, old])
     report = verify()
     assert (report["code"], report["first"]["index"]) == (1, 20)
 
@@ -271,12 +279,12 @@ def _shift(superuser: Cursor, *, from_index: int, by: int) -> None:
 def _forge(superuser: Cursor, like: AuditEvent, ago: str = "1 day") -> UUID:
     """Put in a copy of an event that claims to be older, with a key just above its model's."""
     key = UUID(int=like.pk.int + 1)
-    names = [name for name in COLUMNS[VERSION] if name not in ("id", "recorded_at")]
+    names = [name for name in COLUMNS[VERSION] if name not in ("id", "call", "recorded_at")]
     columns = ", ".join(names)
     superuser.execute(
-        f"INSERT INTO audit_auditevent (id, recorded_at, {columns}) "
-        f"SELECT %s, recorded_at - %s::interval, {columns} FROM audit_auditevent WHERE id = %s",
-        [key, ago, like.pk],
+        f"INSERT INTO audit_auditevent (id, call, recorded_at, {columns}) "
+        f"SELECT %s, %s, recorded_at - %s::interval, {columns} FROM audit_auditevent WHERE id = %s",
+        [key, key, ago, like.pk],
     )
     return key
 

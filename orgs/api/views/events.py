@@ -12,7 +12,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.models import AuditEvent
+from audit.models import AuditEvent, Phase
 from audit.querysets import AuditEventQuerySet
 from audit.types import EventType
 from orgs.api.access import EVERYONE, LOG_READERS
@@ -42,7 +42,7 @@ _COLUMNS = {
 # What is asked for without `since`.
 DEFAULT_SPAN = dt.timedelta(days=30)
 _CLOCKS_DIFFER = dt.timedelta(hours=1)
-_OF_THE_GATEWAY = Q(call__isnull=False) | Q(type__in=[EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED])
+_OF_THE_GATEWAY = ~Q(phase=Phase.NONE) | Q(type__in=[EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED])
 
 
 class LogView(ManagementView):
@@ -59,6 +59,8 @@ class LogView(ManagementView):
         """Return what the query's filters ask for, of a bounded time: filters that match nothing read all of it."""
         columns = {column: self.query[name] for name, column in _COLUMNS.items() if name in self.query}
         events = self.get_events().filter(**columns)
+        if "call_id" in self.query:
+            events = events.exclude(phase=Phase.NONE)
         if "call_id" in self.query and not {"since", "until"} & self.query.keys():
             return events  # at most three events, found by an index wherever they are
         end = self.query.get("until") or timezone.now() + _CLOCKS_DIFFER

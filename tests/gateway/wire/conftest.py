@@ -144,7 +144,7 @@ class World:
 
     def events(self) -> list[AuditEvent]:
         """Return the audit events of calls, the oldest first."""
-        return list(AuditEvent.objects.filter(call__isnull=False).order_by("occurred_at", "id"))
+        return list(AuditEvent.objects.exclude(phase="").order_by("occurred_at", "id"))
 
     def phases(self) -> list[tuple[str, str]]:
         return [(event.phase, event.outcome) for event in self.events()]
