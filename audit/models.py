@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from audit.querysets import AuditEventQuerySet, TreeQuerySet
+from audit.querysets import AuditEventQuerySet, PayloadKeyQuerySet, PayloadQuerySet, TreeQuerySet
 
 
 class Phase(models.TextChoices):
@@ -102,6 +102,65 @@ class AuditEvent(models.Model):
         if self.capability:
             return self.capability if ":" in self.capability else f"{self.integration}:{self.capability}"
         return self.integration or str(self.details.get("name") or self.details.get("sentence") or "")
+
+
+class PayloadKey(models.Model):
+    """The key to what was kept of one person's calls in one organization, or of an application's for itself.
+
+    `sealed_key` is a ciphertext of orgs.vault. Erasing empties it, for good, and then says when and by whom; nothing
+    else can be changed, and no row deleted (triggers). A person who calls again gets another key.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization_id = models.UUIDField()
+    user_id = models.UUIDField(null=True, blank=True)
+    application_id = models.UUIDField(null=True, blank=True)
+    sealed_key = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    erased_at = models.DateTimeField(null=True, blank=True)
+    erased_by = models.CharField(max_length=255, blank=True, default="")
+
+    objects = PayloadKeyQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("organization_id", "user_id", "application_id"),
+                condition=Q(erased_at=None),
+                nulls_distinct=False,
+                name="audit_payloadkey_one_in_use",
+            ),
+            models.CheckConstraint(
+                condition=Q(user_id=None, application_id__isnull=False) | Q(user_id__isnull=False, application_id=None),
+                name="audit_payloadkey_of_one",
+            ),
+            models.CheckConstraint(
+                condition=Q(erased_at__isnull=True) ^ Q(sealed_key=b""), name="audit_payloadkey_erased_is_empty"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"payload key {self.id}"
+
+
+class Payload(models.Model):
+    """What was kept of a call's content at one event (audit.capture), sealed with the key of whose call it was.
+
+    Written with its event, in one statement. The event has a digest of what is in `sealed`, and no more: it and its
+    tree stay as they are when the key is erased. Only then can a row be deleted, and none changed (triggers).
+    """
+
+    pk = models.CompositePrimaryKey("call", "phase")
+    call = models.UUIDField()
+    phase = models.CharField(max_length=16, choices=Phase.choices)
+    organization_id = models.UUIDField()
+    key_id = models.UUIDField(db_index=True)
+    sealed = models.BinaryField(editable=False)
+
+    objects = PayloadQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"payload of {self.call} {self.phase}"
 
 
 class Tree(models.Model):

@@ -113,6 +113,8 @@ VOCABULARY: dict[EventType, Meaning] = {
     EventType.GROUP_CHANGED: _entity("A group was made, changed or deleted", _UPDATE),
     EventType.KEY_ROTATED: _entity("The installation signs with a new key", _UPDATE),
     EventType.AUDIT_EXPORTED: Meaning("The audit trail was exported", Class.API_ACTIVITY, 2),
+    EventType.PAYLOAD_VIEWED: Meaning("Somebody looked at what was kept of a call's content", Class.API_ACTIVITY, 2),
+    EventType.PAYLOADS_ERASED: _entity("What was kept of a person's calls was erased", _DELETE),
     EventType.ADMIN_CHANGED: _entity("Something was changed in the admin", _UPDATE),
     EventType.MANAGEMENT_REFUSED: _entity("An attempt to change something was refused", _UPDATE),
 }

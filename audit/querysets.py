@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from django.db.models.functions import Coalesce
 from audit.types import EventType
 
 if TYPE_CHECKING:
-    from audit.models import AuditEvent, Tree  # noqa: F401
+    from audit.models import AuditEvent, Payload, PayloadKey, Tree  # noqa: F401
 
 _CALLS = (EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED)
 
@@ -72,3 +73,18 @@ class TreeQuerySet(models.QuerySet["Tree"]):
     def for_organization(self, organization_id: UUID | None) -> TreeQuerySet:
         """None is the installation itself."""
         return self.filter(organization_id=organization_id)
+
+
+class PayloadKeyQuerySet(models.QuerySet["PayloadKey"]):
+    def of(self, *, organization_id: UUID, user_id: UUID | None, application_id: UUID | None) -> PayloadKeyQuerySet:
+        """Return the keys of a person's calls there; without a person, of the application's that acts for itself."""
+        owner = {"user_id": user_id} if user_id is not None else {"user_id": None, "application_id": application_id}
+        return self.filter(organization_id=organization_id, **owner)
+
+    def usable(self) -> PayloadKeyQuerySet:
+        return self.filter(erased_at=None)
+
+
+class PayloadQuerySet(models.QuerySet["Payload"]):
+    def of_events(self, events: Iterable[AuditEvent]) -> PayloadQuerySet:
+        return self.filter(pk__in=[(event.call, event.phase) for event in events])

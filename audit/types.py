@@ -64,5 +64,7 @@ class EventType(StrEnum):
     GROUP_CHANGED = "group.changed"
     KEY_ROTATED = "key.rotated"
     AUDIT_EXPORTED = "audit.exported"
+    PAYLOAD_VIEWED = "payload.viewed"
+    PAYLOADS_ERASED = "payload.erased"
     ADMIN_CHANGED = "admin.changed"
     MANAGEMENT_REFUSED = "management.refused"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 
 class OrgsError(Exception):
     code = "kontext_validation_error"
@@ -39,3 +41,26 @@ class LastOwnerError(OrgsError):
 
 class TooManyGroupsError(OrgsError):
     """An identity provider names more groups for one person than can be meant."""
+
+
+class PayloadMissingError(OrgsError):
+    """Nothing of the content was kept at this event, beyond digests."""
+
+    code = "kontext_not_found"
+
+
+class PayloadErasedError(OrgsError):
+    """What was kept of the content was erased, when and by whom."""
+
+    code = "kontext_payload_erased"
+
+    def __init__(self, at: dt.datetime, by: str) -> None:
+        super().__init__(f"the content was erased on {at:%Y-%m-%d} by {by}")
+        self.at = at
+        self.by = by
+
+
+class PayloadUnreadableError(OrgsError):
+    """What is stored is not what was kept: it was changed or exchanged, or its key is another installation's."""
+
+    code = "kontext_payload_unreadable"

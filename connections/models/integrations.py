@@ -9,7 +9,7 @@ from django.db import models
 
 from connections.querysets import CapabilityQuerySet, IntegrationQuerySet
 from orgs.ids import uuid7
-from orgs.models import Application, Organization
+from orgs.models import Application, CaptureLevel, Organization, validate_paths
 from orgs.querysets import OrganizationOwnedQuerySet
 
 integration_slug_validator = RegexValidator(
@@ -23,6 +23,7 @@ class Integration(models.Model):
 
     `url` is the MCP endpoint (category gateway_remote_mcp) or the API's base (internal_mcp_credentials). `slug` is
     the first half of every capability name (`github:create_issue`) and the last part of the gateway's path.
+    `capture_level` is the organization's where empty; `redacted_paths` add to the organization's.
     """
 
     class Category(models.TextChoices):
@@ -51,6 +52,8 @@ class Integration(models.Model):
     # The header that carries a pasted or server key; {token} is the secret.
     key_header = models.CharField(max_length=64, default="Authorization")
     key_template = models.CharField(max_length=120, default="Bearer {token}")
+    capture_level = models.CharField(max_length=16, choices=CaptureLevel.choices, blank=True, default="")
+    redacted_paths = ArrayField(models.CharField(max_length=500), default=list, blank=True, validators=[validate_paths])
     discovered_at = models.DateTimeField(null=True, blank=True)
     discovery_error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -16,6 +16,7 @@ from connections.services.forget_sessions import reject_held
 from connections.services.revoke import revoke_connection
 
 _CHANGEABLE = frozenset({"slug", "name", "url", "category", "auth_mode", "status", "key_header", "key_template"})
+_CHANGEABLE |= {"capture_level", "redacted_paths"}
 
 
 def update_integration(*, integration: Integration, actor: Actor | None = None, **changes: Any) -> Integration:

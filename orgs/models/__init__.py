@@ -1,10 +1,17 @@
 from orgs.models.applications import Application, Delegation, IssuedToken
 from orgs.models.keys import CheckpointKey, DataKey, SigningKey
-from orgs.models.organizations import IdentityProvider, Organization, SnapshotVersion
+from orgs.models.organizations import (
+    CaptureLevel,
+    IdentityProvider,
+    Organization,
+    SnapshotVersion,
+    validate_paths,
+)
 from orgs.models.people import Group, GroupMembership, Identity, Membership, User
 
 __all__ = [
     "Application",
+    "CaptureLevel",
     "CheckpointKey",
     "DataKey",
     "Delegation",
@@ -18,4 +25,5 @@ __all__ = [
     "SigningKey",
     "SnapshotVersion",
     "User",
+    "validate_paths",
 ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from audit.capture import Level
+from audit.redaction import parse_paths
 from orgs.ids import uuid7
 from orgs.querysets import OrganizationOwnedQuerySet
 
@@ -15,8 +18,26 @@ slug_validator = RegexValidator(
 )
 
 
+class CaptureLevel(models.TextChoices):
+    """What is kept of the content of calls, beside the keyed digests that every event has (audit.capture)."""
+
+    DIGEST = Level.DIGEST.value, "Digests only"
+    SUMMARY = Level.SUMMARY.value, "Summary: names, types and sizes, no values"
+    FULL = Level.FULL.value, "Full: the content, without what looks like a secret"
+
+
+def validate_paths(paths: list[str]) -> None:
+    try:
+        parse_paths(paths)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
 class Organization(models.Model):
-    """A company, a team, or an environment. Nothing in one can see, use or affect anything in another."""
+    """A company, a team, or an environment. Nothing in one can see, use or affect anything in another.
+
+    `capture_level` holds for every integration that has none of its own; `redacted_paths` for all (audit.redaction).
+    """
 
     class Status(models.TextChoices):
         ACTIVE = "active", "Active"
@@ -36,6 +57,8 @@ class Organization(models.Model):
     client_registration = models.CharField(
         max_length=16, choices=ClientRegistration.choices, default=ClientRegistration.APPROVAL
     )
+    capture_level = models.CharField(max_length=16, choices=CaptureLevel.choices, default=CaptureLevel.DIGEST)
+    redacted_paths = ArrayField(models.CharField(max_length=500), default=list, blank=True, validators=[validate_paths])
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -36,19 +36,31 @@ def update_organization(
     name: str | None = None,
     status: str | None = None,
     client_registration: str | None = None,
+    capture_level: str | None = None,
+    redacted_paths: list[str] | None = None,
     actor: Actor | None = None,
 ) -> Organization:
-    """Change what is given. A suspended organization stops at once: sign-in, tokens, calls."""
-    given = {"name": name, "status": status, "client_registration": client_registration}
+    """Change what is given. A suspended organization stops at once: sign-in, tokens, calls.
+
+    Raises ValidationError, keyed by field.
+    """
+    given: dict[str, Any] = {
+        "name": name,
+        "status": status,
+        "client_registration": client_registration,
+        "capture_level": capture_level,
+        "redacted_paths": redacted_paths,
+    }
     changed = {key: value for key, value in given.items() if value is not None and value != getattr(organization, key)}
     if not changed:
         return organization
+    former = {key: getattr(organization, key) for key in changed}
     for key, value in changed.items():
         setattr(organization, key, value)
     organization.full_clean()
     with transaction.atomic():
         organization.save()
-        _record(EventType.ORGANIZATION_CHANGED, organization, actor, **changed)
+        _record(EventType.ORGANIZATION_CHANGED, organization, actor, **changed, former=former)
     return organization
 
 

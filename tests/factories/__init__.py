@@ -3,6 +3,7 @@
 from tests.factories.cast import Cast, make_cast
 from tests.factories.rows import (
     allow_integration,
+    keep_content,
     make_application,
     make_approval,
     make_call,
@@ -22,6 +23,7 @@ __all__ = [
     "Cast",
     "allow_integration",
     "issue_token",
+    "keep_content",
     "make_application",
     "make_approval",
     "make_call",

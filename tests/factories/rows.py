@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from itertools import count
 from typing import Any
 
 from django.utils import timezone
 
-from audit.models import AuditEvent
+from audit.capture import Content, Level
+from audit.models import AuditEvent, Payload
 from audit.types import EventType
 from connections.models import ApplicationIntegration, Capability, Connection, Integration
 from orgs.ids import uuid7
 from orgs.models import Application, Delegation, Group, GroupMembership, Membership, Organization, User
+from orgs.payloads import get_payload_key, seal_payload
 from policy.models import Approval, Rule, RuleRequest
 
 _numbers = count(1)
@@ -88,9 +91,13 @@ def make_call(
     outcome: str = "ok",
     *,
     ago: dt.timedelta = dt.timedelta(),
+    content: dict[str, Any] | None = None,
     **facts: Any,
 ) -> AuditEvent:
-    """Make the events of one call, as the gateway records them, and return the first. Without `outcome` it goes on."""
+    """Make the events of one call, as the gateway records them, and return the first. Without `outcome` it goes on.
+
+    `content` is what was kept of the arguments: `{"arguments": …}`.
+    """
     began = timezone.now() - ago
     is_refused = outcome in ("denied", "error_auth")
     event = AuditEvent(
@@ -109,11 +116,40 @@ def make_call(
         occurred_at=began,
         **facts,
     )
-    event.save(force_insert=True)
+    if content is None:
+        event.save(force_insert=True)
+    else:
+        keep_content(event, content)
     if outcome and not is_refused:
         known = {field.attname: getattr(event, field.attname) for field in AuditEvent._meta.concrete_fields}
         completed = {"id": uuid7(), "phase": "completed", "outcome": outcome, "decision": None, "latency_us": 12_000}
+        completed["details"] = {name: value for name, value in event.details.items() if name != "payload"}
         AuditEvent(**{**known, **completed}).save(force_insert=True)
+    return event
+
+
+def keep_content(event: AuditEvent, content: dict[str, Any], *, level: str = "full") -> AuditEvent:
+    """Return an event like this one that is in the log in its place, with content kept beside it, as the gateway does.
+
+    `event` must not be saved yet: nothing in the log can be changed.
+    """
+    assert event.organization_id is not None
+    assert event.call is not None
+    assert event.application_id is not None
+    key = get_payload_key(
+        organization_id=event.organization_id, user_id=event.user_id, application_id=event.application_id
+    )
+    kept = Content(Level(level), False, json.dumps(content).encode())
+    sealed = seal_payload(key, kept, organization_id=event.organization_id, call=event.call, phase=event.phase)
+    event.details = {**event.details, "payload": sealed.note}
+    event.save(force_insert=True)
+    Payload.objects.create(
+        call=event.call,
+        phase=event.phase,
+        organization_id=event.organization_id,
+        key_id=key.id,
+        sealed=sealed.ciphertext,
+    )
     return event
 
 

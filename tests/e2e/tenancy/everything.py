@@ -27,12 +27,13 @@ Extras = dict[str, Any]
 MADE_BY_DATABASE = {"orgs.SnapshotVersion"}
 # What constraints demand beyond the types, by model.
 EXTRAS: dict[str, Extras] = {
+    "audit.AuditEvent": {"call": None},
+    "audit.PayloadKey": {"user_id": uuid4(), "erased_by": ""},
     "orgs.Organization": {"slug": f"{MARK}-org"},
     "orgs.Membership": {"role": "owner", "status": "active"},
     "orgs.Application": {"status": "active", "client_type": "public", "redirect_uris": "http://127.0.0.1/callback"},
     "orgs.Delegation": {"revoked_at": None, "expires_at": None},
     "orgs.IdentityProvider": {"issuer": f"https://{MARK}.test", "email_domains": [f"{MARK}.test"]},
-    "audit.AuditEvent": {"call": None},
     "connections.Integration": {"status": "active", "slug": MARK, "url": f"https://{MARK}.test/mcp"},
     "connections.Connection": {"status": "active"},
     "connections.Capability": {"status": "active"},
