@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 1.0
 _RETRY_SECONDS = 0.05
 _MOST_ROWS = 1_000
+_MOST_ROWS_WITH_PAYLOADS = 100
 # Beyond this, calls come faster than they can be written down: refusing some is better than keeping all waiting.
 _MOST_WAITING = 20_000
 
@@ -62,6 +63,14 @@ def _make_statement() -> str:
 
 
 _INSERT = _make_statement()
+# For batches in which a call's content is kept: both or neither.
+_INSERT_WITH_PAYLOADS = f"""
+    WITH events AS ({_INSERT})
+    INSERT INTO audit_payload (call, phase, organization_id, key_id, sealed)
+    SELECT call, phase, organization_id, key_id, decode(sealed, 'base64')
+    FROM json_to_recordset($2::json) AS r(call uuid, phase text, organization_id uuid, key_id uuid, sealed text)
+    ON CONFLICT (call, phase) DO NOTHING
+"""  # noqa: S608 (names of our own)
 # What `off` would call written could be lost with the machine. A server that outlives us ends what we gave up on.
 _SETTINGS = f"""
     SELECT set_config('statement_timeout', '{int(FLUSH_SECONDS * 1000)}', false);
@@ -74,6 +83,7 @@ class _Entry:
     row: bytes
     done: asyncio.Future[None]
     deadline: float
+    payload: bytes | None = None
 
 
 class AuditLog:
@@ -83,6 +93,7 @@ class AuditLog:
         self._waiting: deque[_Entry] = deque()
         self._channel: Channel | None = None
         self._is_flushing = False
+        self._payloads_waiting = 0
         self._recovery: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -98,17 +109,20 @@ class AuditLog:
         if self._channel is not None:
             self._channel.close()
 
-    async def write(self, row: bytes) -> None:
+    async def write(self, row: bytes, payload: bytes | None = None) -> None:
         """Return once the event is durable. Raises UnavailableError, within about a second, if it isn't by then.
 
         `call` and `phase` together are written once, however often a write is repeated. The event may be in the log
-        after an error or a cancellation all the same: the answer can get lost.
+        after an error or a cancellation all the same: the answer can get lost. `payload` is a row of audit.Payload as
+        JSON, durable together with the event.
         """
         if len(self._waiting) >= _MOST_WAITING:
             raise UnavailableError("the audit log can't keep up with the calls")
         # PostgreSQL has no NUL in text. Both escapes are six bytes of valid JSON wherever they stand.
         row = row.replace(b"\\u0000", b"\\ufffd")
-        entry = _Entry(row, self._loop.create_future(), self._loop.time() + FLUSH_SECONDS)
+        entry = _Entry(row, self._loop.create_future(), self._loop.time() + FLUSH_SECONDS, payload)
+        if payload is not None:
+            self._payloads_waiting += 1
         self._waiting.append(entry)
         if not self._is_flushing:
             self._is_flushing = True
@@ -117,14 +131,17 @@ class AuditLog:
         await entry.done
 
     def _flush(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_ROWS))]
+        most = _MOST_ROWS if not self._payloads_waiting else _MOST_ROWS_WITH_PAYLOADS
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
+        if self._payloads_waiting:
+            self._payloads_waiting -= sum(entry.payload is not None for entry in batch)
         if not batch:
             self._is_flushing = False
         elif self._channel is None or not self._channel.is_open:
             self._recover(batch)
         else:
             timer = self._loop.call_at(batch[0].deadline, self._channel.close)
-            written = self._channel.execute("insert", [_join(batch)])
+            written = _insert(self._channel, batch)
             written.add_done_callback(lambda written: self._finish(batch, timer, written))
 
     def _finish(self, batch: Sequence[_Entry], timer: asyncio.TimerHandle, written: asyncio.Future[Rows]) -> None:
@@ -158,7 +175,7 @@ class AuditLog:
     async def _write_anew(self, batch: Sequence[_Entry]) -> None:
         channel = self._channel if self._channel is not None and self._channel.is_open else await self._connect()
         try:
-            await channel.execute("insert", [_join(batch)])
+            await _insert(channel, batch)
             _settle(batch, None)
         except ChannelError as error:
             if not _is_about_values(error):
@@ -173,6 +190,7 @@ class AuditLog:
         try:
             await channel.query(_SETTINGS)
             await channel.prepare("insert", _INSERT)
+            await channel.prepare("insert with payloads", _INSERT_WITH_PAYLOADS)
         except BaseException:
             channel.close()
             raise
@@ -187,7 +205,7 @@ class AuditLog:
 
 async def _write_alone(channel: Channel, entry: _Entry) -> None:
     try:
-        await channel.execute("insert", [_join([entry])])
+        await _insert(channel, [entry])
         _settle([entry], None)
     except ChannelError as error:
         if not _is_about_values(error):
@@ -212,8 +230,16 @@ def _settle(batch: Sequence[_Entry], problem: str | None) -> None:
             entry.done.set_exception(UnavailableError(problem))
 
 
-def _join(batch: Sequence[_Entry]) -> bytes:
-    return b"[" + b",".join([entry.row for entry in batch]) + b"]"
+def _insert(channel: Channel, batch: Sequence[_Entry]) -> asyncio.Future[Rows]:
+    rows = _join([entry.row for entry in batch])
+    payloads = [entry.payload for entry in batch if entry.payload is not None]
+    if not payloads:
+        return channel.execute("insert", [rows])
+    return channel.execute("insert with payloads", [rows, _join(payloads)])
+
+
+def _join(rows: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(rows) + b"]"
 
 
 def encode_row(columns: Mapping[str, Any]) -> bytes:

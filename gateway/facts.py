@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from audit.capture import Capture
     from policy.engine import Grants, Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrationFacts:
+    """An integration. `capture` says what is kept of calls' content, None that it is digests alone."""
+
     id: str
     slug: str
     name: str
@@ -24,6 +27,7 @@ class IntegrationFacts:
     key_header: str
     key_template: str
     is_active: bool
+    capture: Capture | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,7 @@ class Snapshot:
     `integrations` by slug; `capabilities` by (integration id, kind, name); `applications` by client_id; `people` by
     user id; `delegations` by (user id, application id); `revoked` are the identifiers of tokens that have not expired.
     `digest_key` keys the digests of arguments (HMAC-SHA-256). `grants` are the approvals that a call doesn't use up.
+    `erasures` counts the payload keys that were erased: one found before the last of them may be among them.
     """
 
     organization_id: str
@@ -91,6 +96,7 @@ class Snapshot:
     delegations: Mapping[tuple[str, str], DelegationFacts]
     revoked: frozenset[str]
     grants: Grants
+    erasures: int
     digest_key: bytes = field(repr=False)
 
 

@@ -7,6 +7,7 @@ from gateway.audit_log import AuditLog
 from gateway.authentication import Authenticator
 from gateway.credentials import Credentials
 from gateway.limits import Limits
+from gateway.payloads import Payloads
 from gateway.snapshot import Snapshots
 from gateway.snapshot.connections import ConnectionCopies
 from gateway.snapshot.listener import Listener
@@ -18,6 +19,7 @@ _RENEWING_THREADS = 16
 # Calls that the rules ask about wait for each other here, and for nobody else.
 _APPROVING_THREADS = 4
 _COUNTING_THREADS = 2
+_SEALING_THREADS = 2
 
 
 class Runtime:
@@ -32,6 +34,8 @@ class Runtime:
         self.authenticator = Authenticator(self.snapshots)
         self._counting = Threads("counting", _COUNTING_THREADS)
         self.limits = Limits(self._counting)
+        self._sealing = Threads("sealing", _SEALING_THREADS)
+        self.payloads = Payloads(self._sealing)
         self.audit_log = AuditLog()
         self.approvals = Approvals(self._approving)
         self.credentials = Credentials(ConnectionCopies(self._listener, self._reading), self._renewing)
@@ -48,6 +52,7 @@ class Runtime:
         await self._renewing.stop()
         await self._approving.stop()
         await self._counting.stop()
+        await self._sealing.stop()
 
     async def check(self) -> None:
         """Raise UnavailableError if calls can't be served now, because nothing is heard from the database."""

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from uuid_utils import uuid7
 
+from audit.capture import Content, capture_arguments
 from audit.types import EventType
 from gateway.audit_log import encode_row, join_rows
 from gateway.errors import GatewayError
@@ -23,7 +24,8 @@ _NAME_CHARACTERS = 255
 async def record_intent(call: Call, gateway: Gateway) -> None:
     """Write the `requested` event. Raises UnavailableError where that can't be done: the call then doesn't happen."""
     own = {"phase": "requested", "details": describe(call)}
-    await gateway.runtime.audit_log.write(_make_first_row(call, own))
+    payload = await _keep_arguments(call, gateway, own) if call.caller.integration.capture is not None else None
+    await gateway.runtime.audit_log.write(_make_first_row(call, own), payload)
     call.is_recorded = True
 
 
@@ -31,7 +33,8 @@ async def record_refusal(call: Call, gateway: Gateway, *, outcome: str, error: G
     """Write the one event of a call that goes no further."""
     details = {**describe(call), "code": error.code, "reason": str(error)}
     own = {"phase": "denied", "outcome": outcome, "details": details}
-    await gateway.runtime.audit_log.write(_make_first_row(call, own))
+    payload = await _keep_arguments(call, gateway, own) if call.caller.integration.capture is not None else None
+    await gateway.runtime.audit_log.write(_make_first_row(call, own), payload)
 
 
 def make_row(call: Call, own: dict[str, Any]) -> bytes:
@@ -47,6 +50,22 @@ def describe(call: Call) -> dict[str, Any]:
     if call.approvals:
         details["approvals"] = list(call.approvals)
     return details
+
+
+async def keep(call: Call, gateway: Gateway, content: Content, own: dict[str, Any]) -> bytes:
+    """Seal content of the call for the event of these columns, which tells of it. Raises UnavailableError."""
+    payload, own["details"]["payload"] = await gateway.runtime.payloads.seal(
+        call.caller.snapshot, call.caller.principal, call=call.id, phase=own["phase"], content=content
+    )
+    return payload
+
+
+async def _keep_arguments(call: Call, gateway: Gateway, own: dict[str, Any]) -> bytes | None:
+    arguments = call.message.params.get("arguments")
+    assert call.caller.integration.capture is not None
+    if not isinstance(arguments, dict):
+        return None
+    return await keep(call, gateway, capture_arguments(call.caller.integration.capture, arguments), own)
 
 
 def _make_first_row(call: Call, own: dict[str, Any]) -> bytes:

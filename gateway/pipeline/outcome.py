@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
+from audit.capture import capture_answer
 from gateway.errors import GatewayError, IntegrationAnswerError, IntegrationUnreachableError
 from gateway.pipeline.call import Call
-from gateway.pipeline.intent import describe, digest, make_row
+from gateway.pipeline.intent import describe, digest, keep, make_row
 from gateway.service import Gateway
 
 OK = "ok"
@@ -22,10 +23,16 @@ CANCELLED = "cancelled"
 
 
 async def record_answer(call: Call, gateway: Gateway, document: Mapping[str, Any]) -> None:
-    """Write the `completed` event of an invocation that a JSON-RPC response ends, with a digest of what it says."""
-    if call.is_recorded and not call.is_completed:
-        details = {**describe(call), "result_digest": digest(call, _encode_answer(document))}
-        await record_outcome(call, gateway, judge_document(document), details)
+    """Write the `completed` event of an invocation that a JSON-RPC response ends, with what is kept of what it says."""
+    if not call.is_recorded or call.is_completed:
+        return
+    details = {**describe(call), "result_digest": digest(call, _encode_answer(document))}
+    own = _make_own(call, judge_document(document), details)
+    capture, payload = call.caller.integration.capture, None
+    if capture is not None:
+        payload = await keep(call, gateway, capture_answer(capture, document), own)
+    call.is_completed = True
+    await gateway.runtime.audit_log.write(make_row(call, own), payload)
 
 
 async def record_outcome(call: Call, gateway: Gateway, outcome: str, details: Mapping[str, Any] | None = None) -> None:
@@ -33,10 +40,13 @@ async def record_outcome(call: Call, gateway: Gateway, outcome: str, details: Ma
     if not call.is_recorded or call.is_completed:
         return
     call.is_completed = True
-    latency_us = int((time.perf_counter() - call.started) * 1_000_000)
-    details = describe(call) if details is None else details
-    own = {"phase": "completed", "outcome": outcome, "latency_us": latency_us, "details": details}
+    own = _make_own(call, outcome, details if details is not None else describe(call))
     await gateway.runtime.audit_log.write(make_row(call, own))
+
+
+def _make_own(call: Call, outcome: str, details: Mapping[str, Any]) -> dict[str, Any]:
+    latency_us = int((time.perf_counter() - call.started) * 1_000_000)
+    return {"phase": "completed", "outcome": outcome, "latency_us": latency_us, "details": details}
 
 
 def _encode_answer(document: Mapping[str, Any]) -> bytes:

@@ -13,6 +13,9 @@ from uuid import UUID
 from django.db import connection, transaction
 from joserfc.jwk import ECKey
 
+from audit.capture import Capture, Level
+from audit.models import PayloadKey
+from audit.redaction import parse_paths
 from connections.models import ApplicationIntegration, Capability, Integration
 from gateway.facts import (
     ApplicationFacts,
@@ -102,12 +105,25 @@ def _find_digest_key(organization_id: UUID) -> bytes | None:
 
 def _read_integrations(organization_id: UUID) -> Mapping[str, IntegrationFacts]:
     names = ("id", "slug", "name", "url", "auth_mode", "category", "key_header", "key_template", "status")
-    rows = Integration.objects.for_organization(organization_id).values(*names)
-    return {row["slug"]: _make_integration(**row) for row in rows}
+    rows = Integration.objects.for_organization(organization_id)
+    captures = {key: _make_capture(*found) for key, *found in rows.values_list("id", *_CAPTURE)}
+    return {row["slug"]: _make_integration(**row, capture=captures[row["id"]]) for row in rows.values(*names)}
 
 
 def _make_integration(*, id: UUID, status: str, **rest: Any) -> IntegrationFacts:
     return IntegrationFacts(id=str(id), is_active=status == Integration.Status.ACTIVE, **rest)
+
+
+_CAPTURE = ("capture_level", "redacted_paths", "organization__capture_level", "organization__redacted_paths")
+
+
+def _make_capture(own: str, own_paths: list[str], common: str, common_paths: list[str]) -> Capture | None:
+    level = Level(own or common)
+    return Capture(level, parse_paths([*common_paths, *own_paths])) if level is not Level.DIGEST else None
+
+
+def _count_erasures(organization_id: UUID) -> int:
+    return PayloadKey.objects.filter(organization_id=organization_id, erased_at__isnull=False).count()
 
 
 def _read_capabilities(organization_id: UUID) -> Mapping[tuple[str, str, str], CapabilityFacts]:
@@ -191,4 +207,5 @@ READERS: dict[str, Callable[[UUID], Any]] = {
     "delegations": _read_delegations,
     "revoked": _read_revoked,
     "grants": _read_grants,
+    "erasures": _count_erasures,
 }

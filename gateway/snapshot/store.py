@@ -18,6 +18,7 @@ SYSTEM = str(UUID(int=0))
 
 # The facts to read again when only this table changed. A table that is not named here is part of several.
 FIELDS_BY_TABLE: Mapping[str, str] = {
+    "audit_payloadkey": "erasures",
     "connections_applicationintegration": "applications",
     "connections_capability": "capabilities",
     "orgs_delegation": "delegations",

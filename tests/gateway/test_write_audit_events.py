@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import orjson
 import pytest
 from django.db import DatabaseError, connection, transaction
 from uuid_utils import uuid7
 
-from audit.models import AuditEvent
+from audit.models import AuditEvent, Payload
 from gateway.audit_log import _TYPES, _WIDTHS, AuditLog, encode_row
 from gateway.channel import Channel
 from gateway.errors import UnavailableError
@@ -29,12 +30,13 @@ class Writer:
         self.log = AuditLog()
         loop.run(self.log.start())
 
-    def write(self, *events: Event) -> list[BaseException | None]:
-        return self.loop.run(self._write(*events))
+    def write(self, *events: Event, payloads: Mapping[str, bytes] = {}) -> list[BaseException | None]:
+        """Write events, those with these calls together with a payload."""
+        return self.loop.run(self._write(events, payloads))
 
-    async def _write(self, *events: Event) -> list[BaseException | None]:
-        rows = map(encode_row, events)
-        return await asyncio.gather(*(self.log.write(row) for row in rows), return_exceptions=True)
+    async def _write(self, events: Iterable[Event], payloads: Mapping[str, bytes]) -> list[BaseException | None]:
+        writes = (self.log.write(encode_row(event), payloads.get(event["call"])) for event in events)
+        return await asyncio.gather(*writes, return_exceptions=True)
 
 
 @pytest.fixture
@@ -208,6 +210,50 @@ def test_write_more_than_can_wait_is_refused_at_once(writer: Writer, monkeypatch
     results = writer.write(*(make_event() for _ in range(15)))
     assert sum(isinstance(result, UnavailableError) for result in results) == 5
     assert AuditEvent.objects.count() == 10
+
+
+def make_payload(event: Event, **fields: Any) -> bytes:
+    names = {name: event[name] for name in ("call", "phase", "organization_id")}
+    return orjson.dumps({**names, "key_id": str(uuid.uuid4()), "sealed": "c2VhbGVk", **fields})
+
+
+def test_write_with_payloads_stores_each_with_its_event_in_one_statement(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.write(make_event())
+    events = [make_event() for _ in range(20)]
+    payloads = {event["call"]: make_payload(event) for event in events[::2]}
+    statements: list[str] = []
+    execute = Channel.execute
+
+    def note(self: Channel, name: str, values: Any) -> Any:
+        statements.append(name)
+        return execute(self, name, values)
+
+    monkeypatch.setattr(Channel, "execute", note)
+    assert writer.write(*events, payloads=payloads) == [None] * 20
+    assert statements == ["insert with payloads"]
+    assert set(Payload.objects.values_list("call", flat=True)) == {uuid.UUID(call) for call in payloads}
+    assert {bytes(row.sealed) for row in Payload.objects.all()} == {b"sealed"}
+    assert writer.write(*events, payloads=payloads) == [None] * 20
+    assert (AuditEvent.objects.count(), Payload.objects.count()) == (21, 10)
+    writer.write(make_event())
+    assert statements[-1] == "insert"
+
+
+def test_write_payload_that_can_not_be_stored_stores_its_event_neither(writer: Writer) -> None:
+    good, bad = make_event(), make_event()
+    payloads = {good["call"]: make_payload(good), bad["call"]: make_payload(bad, sealed="no base64!")}
+    results = writer.write(good, bad, payloads=payloads)
+    assert [type(result) for result in results] == [type(None), UnavailableError]
+    assert str(AuditEvent.objects.get().call) == str(Payload.objects.get().call) == good["call"]
+
+
+def test_write_many_payloads_takes_them_in_parts(writer: Writer) -> None:
+    events = [make_event() for _ in range(250)]
+    payloads = {event["call"]: make_payload(event, sealed="A" * 8_000) for event in events}
+    assert writer.write(*events, payloads=payloads) == [None] * 250
+    assert Payload.objects.count() == AuditEvent.objects.count() == 250
 
 
 def test_stop_writes_what_is_waiting(writer: Writer) -> None:
