@@ -88,33 +88,18 @@ def _parse(body: bytes) -> Any:
 
 
 def _parse_plain(body: bytes) -> dict[str, Any] | None:
-    """Return what `_parse_strictly` would, in a third of its time, for bodies that hold nothing odd. None says nothing.
+    """Return what `_parse_strictly` would, in a fifth of its time, for bodies that hold nothing odd. None says nothing.
 
-    orjson takes the last of two equal names. So what comes of it must have as many names as the text: each of those
-    ends with a quote and a colon, and whatever else looks like one makes too many.
+    orjson takes the last of two equal names. So a body is plain if orjson, having read it without regard to case, would
+    write it just so: then no name was lost and no number rounded. Clients that write JSON compactly, as most do, pass.
     """
-    if b" :" in body or b"\t:" in body or b"\n:" in body or b"\r:" in body:
-        return None
     try:
         document = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        folded = body.decode().casefold().encode()
+        is_plain = orjson.dumps(orjson.loads(folded)) == folded
+    except (ValueError, orjson.JSONEncodeError):
         return None
-    if type(document) is not dict:
-        return None
-    count = 0
-    nodes: list[Any] = [document]
-    for node in nodes:
-        is_object = type(node) is dict
-        if is_object:
-            count += len(node)
-            if len(set(map(str.casefold, node))) != len(node):
-                return None
-        for value in node.values() if is_object else node:
-            if (kind := type(value)) is dict or kind is list:
-                nodes.append(value)
-            elif kind is float:  # perhaps an integer that was too large
-                return None
-    return document if count == body.count(b'":') else None
+    return document if is_plain and type(document) is dict else None
 
 
 def _parse_strictly(body: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -51,7 +52,6 @@ async def client() -> AsyncIterator[Upstream]:
 )
 async def test_send_to_a_private_address_or_other_scheme_is_refused(client: Upstream, settings: Any, url: str) -> None:
     settings.ALLOW_PRIVATE_NETWORKS = False
-    upstream._read_url.cache_clear()
     with pytest.raises(IntegrationUnreachableError) as failure:
         await client.send("POST", url, {}, b"{}")
     assert "127.0.0.1" not in str(failure.value)
@@ -109,7 +109,7 @@ async def test_read_oversized_answer_is_cut_off(
 async def test_send_delivers_headers_and_body_as_given_over_one_connection(
     client: Upstream, scripted: ScriptedIntegration, monkeypatch: pytest.MonkeyPatch, size: int, is_paused: bool
 ) -> None:
-    """Aiohttp's own way of writing a body is replaced (gateway.upstream._Request): each byte has to arrive."""
+    """Aiohttp's own way of writing a request is replaced (gateway.upstream): each byte has to arrive."""
     monkeypatch.setattr(ResponseHandler, "writing_paused", is_paused)
     scripted.script = lambda _seen, _handler: Reply({"jsonrpc": "2.0", "id": 1, "result": {}})
     bodies = [bytes([65 + number]) * size for number in range(5)]
@@ -129,3 +129,24 @@ async def test_send_without_a_body_says_nothing_of_one(client: Upstream, scripte
     (await client.send("DELETE", scripted.url, {"accept": "application/json"})).close()
     assert scripted.seen[0].body == b""
     assert "content-type" not in scripted.seen[0].headers
+
+
+@pytest.mark.parametrize("value", ["a\r\nx-other: b", "a\nb", "a\rb", "a\0b"])
+async def test_send_header_that_would_begin_another_sends_nothing(
+    client: Upstream, scripted: ScriptedIntegration, value: str
+) -> None:
+    with pytest.raises(IntegrationUnreachableError):
+        await client.send("POST", scripted.url, {"accept": value}, b"{}")
+    assert scripted.seen == []
+
+
+async def test_send_passes_over_what_comes_before_the_answer(client: Upstream, scripted: ScriptedIntegration) -> None:
+    def hint_first(_seen: Seen, handler: Handler) -> Reply:
+        handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
+        return Reply({"jsonrpc": "2.0", "id": 1, "result": {}})
+
+    scripted.script = hint_first
+    answer = await client.send("POST", scripted.url, {}, b"{}")
+    assert answer.status == 200
+    assert json.loads(await answer.read()) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    answer.close()
