@@ -2,10 +2,11 @@
 
     python -m benchmarks.gateway [--rounds 3] [--seconds 2] [--connections 1 16 64] [--workers 1]
 
-Starts everything: a durable PostgreSQL, the integration, the pass-through and the gateway, each its own process. In the
-gateway every check is on: token, three layers, injected credential, two durable audit rows a call. The rounds are
-interleaved and their medians printed, since machines are shared; the ratios are what to believe. Each reply's content
-is checked, and so is that every call has its two rows.
+Starts everything: a durable PostgreSQL, the integration, pass-throughs and the gateway, each its own process. The bare
+pass-through calls the integration with aiohttp as its documentation says, the lean one as the gateway does, below
+aiohttp's session. In the gateway every check is on: token, three layers, injected credential, two durable audit rows a
+call. The rounds are interleaved and their medians printed, since machines are shared; the ratios are what to believe.
+Each reply's content is checked, and so is that every call has its two rows.
 """
 
 from __future__ import annotations
@@ -77,15 +78,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _start_everything(stack: ExitStack, folder: Path, workers: int) -> list[Target]:
-    echo_port, pass_port, gateway_port = (find_port() for _ in range(3))
+    echo_port, pass_port, lean_port, gateway_port = (find_port() for _ in range(4))
     echo_url = f"http://127.0.0.1:{echo_port}/mcp"
     echo = stack.enter_context(process("-m", "benchmarks.echo_server", str(echo_port), KEY))
     set_environment(stack, folder, gateway_port)
     token = prepare_database(echo_url)
     passing = {"ECHO_URL": echo_url, "ECHO_KEY": KEY}
     passthrough = stack.enter_context(granian("benchmarks.passthrough:app", pass_port, workers, passing))
+    lean = stack.enter_context(granian("benchmarks.passthrough:lean", lean_port, workers, passing))
     gateway = stack.enter_context(granian("gateway.app:app", gateway_port, workers, {}))
     wait_for(pass_port)
+    wait_for(lean_port)
     wait_for(gateway_port)
 
     def target(name: str, port: int, path: str, bearer: str, pid: int) -> Target:
@@ -95,6 +98,7 @@ def _start_everything(stack: ExitStack, folder: Path, workers: int) -> list[Targ
     return [
         target("integration itself", echo_port, "/mcp", KEY, echo),
         target("bare pass-through", pass_port, "/mcp", KEY, passthrough),
+        target("lean pass-through", lean_port, "/mcp", KEY, lean),
         target("gateway", gateway_port, "/mcp/echo", token, gateway),
     ]
 
