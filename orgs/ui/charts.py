@@ -66,7 +66,7 @@ def make_bar_chart(
     """
     series = {name: list(values) for name, values in counts.items()} if tones else _limit(counts, len(days))
     totals = [sum(values[index] for values in series.values()) for index in range(len(days))]
-    top = _round_up(max(totals, default=0))
+    top = round_up(max(totals, default=0))
     step = (WIDTH - _LEFT) / max(len(days), 1)
     made_days, blocks = [], []
     for index, day in enumerate(days):
@@ -110,7 +110,7 @@ def _y(value: int, top: int) -> float:
     return round(HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * value / top, 1)
 
 
-def _round_up(value: int) -> int:
+def round_up(value: int) -> int:
     """Return the next even 1, 2, 4, 6, 8 or 10 times a power of ten, so that the middle line has a whole number."""
     power = 1
     while value > 10 * power:

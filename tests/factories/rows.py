@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -101,6 +102,7 @@ def make_call(
     began = timezone.now() - ago
     is_refused = outcome in ("denied", "error_auth")
     event = AuditEvent(
+        id=make_key(began),
         type=EventType.CAPABILITY_INVOKED,
         organization_id=capability.organization_id,
         call=uuid7(),
@@ -122,7 +124,13 @@ def make_call(
         keep_content(event, content)
     if outcome and not is_refused:
         known = {field.attname: getattr(event, field.attname) for field in AuditEvent._meta.concrete_fields}
-        completed = {"id": uuid7(), "phase": "completed", "outcome": outcome, "decision": None, "latency_us": 12_000}
+        completed = {
+            "id": make_key(began),
+            "phase": "completed",
+            "outcome": outcome,
+            "decision": None,
+            "latency_us": 12_000,
+        }
         completed["details"] = {name: value for name, value in event.details.items() if name != "payload"}
         AuditEvent(**{**known, **completed}).save(force_insert=True)
     return event
@@ -151,6 +159,12 @@ def keep_content(event: AuditEvent, content: dict[str, Any], *, level: str = "fu
         sealed=sealed.ciphertext,
     )
     return event
+
+
+def make_key(moment: dt.datetime) -> UUID:
+    """Return an event's key as it is made at a moment: lists of the log find a time by their keys."""
+    milliseconds, number = int(moment.timestamp() * 1000), next(_numbers)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | (number & 0xFFF) << 64 | 0b10 << 62 | number)
 
 
 def make_rule(organization: Organization, layer: str, effect: str, **fields: Any) -> Rule:

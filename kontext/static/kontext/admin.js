@@ -92,3 +92,78 @@ document.addEventListener("keydown", (event) => {
   next.tabIndex = 0;
   next.focus();
 });
+
+// The explorer: the list comes first, its histogram after it; dragging over bars, or Shift and an arrow key, chooses a
+// time. Without any of that each bar is a link.
+document.addEventListener("DOMContentLoaded", async () => {
+  const place = document.querySelector("[data-part]");
+  if (!place) return;
+  place.setAttribute("aria-busy", "true");
+  const answer = await fetch(place.dataset.part).catch(() => null);
+  place.setAttribute("aria-busy", "false");
+  if (answer?.ok) place.innerHTML = await answer.text();
+  else place.hidden = true;
+  const [first] = place.querySelectorAll("[data-histogram] a[data-start]");
+  for (const bar of place.querySelectorAll("[data-histogram] a[data-start]")) bar.tabIndex = bar === first ? 0 : -1;
+});
+
+const barsBetween = (one, other) => {
+  const bars = [...one.closest("svg").querySelectorAll("a[data-start]")];
+  const [from, to] = [bars.indexOf(one), bars.indexOf(other)].sort((a, b) => a - b);
+  return bars.slice(from, to + 1);
+};
+
+const chooseBars = (svg, bars) => {
+  for (const bar of svg.querySelectorAll("a.is-chosen")) bar.classList.remove("is-chosen");
+  for (const bar of bars) bar.classList.add("is-chosen");
+};
+
+const openBars = (bars) => {
+  const address = new URL(bars[0].getAttribute("href"), location.href);
+  address.searchParams.set("end", bars.at(-1).dataset.end);
+  location.href = address;
+};
+
+let draggedFrom = null;
+
+document.addEventListener("pointerdown", (event) => {
+  const bar = event.target.closest?.("[data-histogram] a[data-start]");
+  if (!bar || event.button !== 0) return;
+  event.preventDefault();
+  draggedFrom = bar;
+});
+
+document.addEventListener("pointermove", (event) => {
+  const bar = draggedFrom && event.target.closest?.("[data-histogram] a[data-start]");
+  if (bar) chooseBars(bar.closest("svg"), barsBetween(draggedFrom, bar));
+});
+
+document.addEventListener("pointerup", (event) => {
+  const [from, to] = [draggedFrom, event.target.closest?.("[data-histogram] a[data-start]")];
+  draggedFrom = null;
+  if (from && to && from !== to) openBars(barsBetween(from, to));
+});
+
+document.addEventListener("dragstart", (event) => { if (draggedFrom) event.preventDefault(); });
+
+document.addEventListener("keydown", (event) => {
+  const bar = event.target.closest?.("[data-histogram] a[data-start]");
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!bar) return;
+  const svg = bar.closest("svg");
+  if (event.key === "Enter" && svg.querySelector("a.is-chosen")) {
+    event.preventDefault();
+    openBars([...svg.querySelectorAll("a.is-chosen")]);
+  }
+  if (event.key === "Escape") chooseBars(svg, []);
+  if (!step) return;
+  event.preventDefault();
+  const bars = [...svg.querySelectorAll("a[data-start]")];
+  const next = bars[bars.indexOf(bar) + step];
+  if (!next) return;
+  bar.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+  svg.kontextAnchor = event.shiftKey ? svg.kontextAnchor ?? bar : null;
+  chooseBars(svg, svg.kontextAnchor ? barsBetween(svg.kontextAnchor, next) : []);
+});
