@@ -46,7 +46,7 @@ def _fields(event: AuditEvent, sequence: int) -> Iterator[tuple[str, str]]:
     yield "sourceServiceName", event.application_name
     yield "destinationServiceName", event.integration
     yield from _labelled("cs1", "capability", event.capability)
-    yield from _labelled("cs2", "call", str(event.call or ""))
+    yield from _labelled("cs2", "call", str(event.call_id or ""))
     yield from _labelled("cs3", "session", event.session)
     yield from _labelled("cs4", "request", event.request_id)
     yield from _labelled("cs5", "account", event.account)

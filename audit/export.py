@@ -17,7 +17,7 @@ from audit.leaves import COLUMNS
 from audit.merkle import prove_inclusion
 from audit.models import Checkpoint, Tree
 from audit.notes import VerifierKey
-from audit.proofs import StoredNodes, get_newest_checkpoint
+from audit.proofs import StoredNodes, find_cosigned, get_cosigned_note, get_newest_checkpoint, prove_growth
 from audit.verification.blocks import BLOCK, SESSION, Task, read_leaves
 from audit.verification.verify import get_server_parameters
 
@@ -34,6 +34,7 @@ events.jsonl    one event a line; the names of the array's elements are in manif
 proofs.jsonl    where this is a part of the log: for each event, the hashes from its leaf up to the root
 checkpoint      the signed head of the tree: https://c2sp.org/tlog-checkpoint
 keys            the keys that verify it: https://c2sp.org/signed-note
+cosigned        where there are witnesses: the newest checkpoint that each has signed; give `--witness` its key
 """
 
 
@@ -74,6 +75,7 @@ def export_tree(
     except FileExistsError:
         raise ExportError(f"{folder} exists: name a new folder") from None
     count = _write_events(tree, checkpoint, folder, period, progress)
+    cosigned = find_cosigned(tree, checkpoint.size)
     manifest = {
         "format": 1,
         "origin": tree.origin,
@@ -83,13 +85,21 @@ def export_tree(
         "since": period.since,
         "until": period.until,
         "columns": COLUMNS,
+        "cosigned": {found.size: _prove(tree, found, checkpoint) for found in cosigned},
     }
     _write(folder / "manifest.json", json.dumps(manifest, indent=2, default=str) + "\n")
     _write(folder / "checkpoint", checkpoint.note)
     _write(folder / "keys", "".join(f"{key}\n" for key in keys))
+    if cosigned:
+        _write(folder / "cosigned", "".join(get_cosigned_note(found) for found in cosigned))
     _write(folder / "verify.py", make_verifier())
     _write(folder / "README.txt", _README.format(origin=tree.origin))
     return count
+
+
+def _prove(tree: Tree, cosigned: Checkpoint, head: Checkpoint) -> list[str]:
+    hashes = prove_growth(tree, old=cosigned.size, new=head.size).hashes
+    return [base64.b64encode(hash_).decode() for hash_ in hashes]
 
 
 def make_verifier() -> str:

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+from audit.merkle import EMPTY_ROOT
 from audit.querysets import AuditEventQuerySet, PayloadKeyQuerySet, PayloadQuerySet, TreeQuerySet
 
 
@@ -267,3 +268,34 @@ class OutletPosition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outlet_id} at {self.size} of {self.tree}"
+
+
+class Cosignature(models.Model):
+    """That a witness has signed a checkpoint of ours: its line, to be added to the note. Append-only."""
+
+    id = models.BigAutoField(primary_key=True)
+    checkpoint = models.ForeignKey(
+        Checkpoint, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="cosignatures"
+    )
+    witness = models.CharField(max_length=255)
+    line = models.TextField()
+    received_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("checkpoint", "witness"), name="audit_cosignature_once")]
+
+    def __str__(self) -> str:
+        return f"cosignature of {self.witness}"
+
+
+class WitnessedLog(models.Model):
+    """What this installation, as a witness, has signed last of a log: it never signs a smaller tree, or another one."""
+
+    origin = models.CharField(primary_key=True, max_length=255)
+    size = models.BigIntegerField(default=0)
+    root = models.BinaryField(default=EMPTY_ROOT)
+    note = models.TextField(blank=True, default="")
+    cosigned_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.origin

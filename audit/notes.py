@@ -1,7 +1,7 @@
 """Signed notes and checkpoints as C2SP specifies them: pure Python and `cryptography`, to be shipped with a verifier.
 
-c2sp.org/signed-note and c2sp.org/tlog-checkpoint. Signatures are Ed25519 (type 0x01); a key's name is the origin of the
-log that it signs for.
+c2sp.org/signed-note, c2sp.org/tlog-checkpoint and c2sp.org/tlog-cosignature. A log's signatures are Ed25519 (0x01), and
+its key's name is its origin; a witness's are cosignature/v1 (0x04), Ed25519 over a time and the note's text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ED25519 = 0x01
+COSIGNATURE = 0x04
 _MOST_SIGNATURES = 64
+_YEAR_10000 = 253_402_300_800
 _SIGNATURE_LINE = re.compile(r"\A— ([^\s+]+) ([A-Za-z0-9+/=]+)\Z")
 _KEY = re.compile(r"\A([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)\Z")
 
@@ -26,19 +28,36 @@ class NoteError(ValueError):
     """This is no note, no checkpoint, no key, or nobody known signed it."""
 
 
+class UntrustedNoteError(NoteError):
+    """Nobody known signed this note, or a signature of somebody known does not fit it."""
+
+
 @dataclass(frozen=True)
 class VerifierKey:
     """A public key with the name it signs under, written `name+id+base64` ("vkey")."""
 
     name: str
     public: bytes
+    kind: int = ED25519
 
     @property
     def id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n" + bytes([ED25519]) + self.public).digest()[:4]
+        return hashlib.sha256(self.name.encode() + b"\n" + self._typed).digest()[:4]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{base64.b64encode(bytes([ED25519]) + self.public).decode()}"
+        return f"{self.name}+{self.id.hex()}+{base64.b64encode(self._typed).decode()}"
+
+    @property
+    def _typed(self) -> bytes:
+        return bytes([self.kind]) + self.public
+
+
+@dataclass(frozen=True)
+class Cosignature:
+    """That a witness, at a time in seconds since 1970, had seen nothing of the log that this checkpoint contradicts."""
+
+    witness: VerifierKey
+    timestamp: int
 
 
 @dataclass(frozen=True)
@@ -54,14 +73,12 @@ class Checkpoint:
 
 
 def parse_key(text: str) -> VerifierKey:
-    found = _KEY.match(text.strip())
-    encoded = _decode(found[3]) if found else b""
-    if found is None or len(encoded) != 33 or encoded[0] != ED25519:
-        raise NoteError("this is no Ed25519 verifier key: it reads <name>+<id>+<base64>")
-    key = VerifierKey(found[1], encoded[1:])
-    if key.id.hex() != found[2]:
-        raise NoteError(f"the key of {key.name} was changed: its id does not belong to it")
-    return key
+    """Read the key of a log."""
+    return _parse_key(text, ED25519, "no Ed25519 verifier key")
+
+
+def parse_witness_key(text: str) -> VerifierKey:
+    return _parse_key(text, COSIGNATURE, "no key of a witness (cosignature/v1)")
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
@@ -80,8 +97,14 @@ def sign_note(text: str, name: str, keys: Sequence[Ed25519PrivateKey]) -> str:
     lines = []
     for key in keys:
         verifier = VerifierKey(name, key.public_key().public_bytes_raw())
-        lines.append(f"— {name} {base64.b64encode(verifier.id + key.sign(text.encode())).decode()}\n")
+        lines.append(_write_signature(verifier, key.sign(text.encode())))
     return f"{text}\n{''.join(lines)}"
+
+
+def cosign(text: str, name: str, key: Ed25519PrivateKey, timestamp: int) -> str:
+    """Return the signature line of a witness for the text of a checkpoint, to be added to its note."""
+    witness = VerifierKey(name, key.public_key().public_bytes_raw(), COSIGNATURE)
+    return _write_signature(witness, timestamp.to_bytes(8, "big") + key.sign(_cosigned(text, timestamp)))
 
 
 def open_note(note: str, keys: Sequence[VerifierKey]) -> str:
@@ -90,18 +113,33 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> str:
     Raises NoteError otherwise. Signatures of other keys are passed over; a bad one of a known key spoils the note.
     """
     text, signatures = _split_note(note)
-    known = {(key.name, key.id): key for key in keys}
-    signers = [
-        (known[name, signature[:4]], signature[4:]) for name, signature in signatures if (name, signature[:4]) in known
-    ]
+    signers = list(_find_known(signatures, keys, ED25519))
     for key, signature in signers:
-        try:
-            Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
-        except InvalidSignature:
-            raise NoteError(f"the signature of {key.name} does not fit this note") from None
+        _verify(key, signature, text.encode())
     if not signers:
-        raise NoteError("none of the keys that are trusted signed this note")
+        raise UntrustedNoteError("none of the keys that are trusted signed this note")
     return text
+
+
+def read_cosignatures(note: str, witnesses: Sequence[VerifierKey]) -> list[Cosignature]:
+    """Return what these witnesses signed. Raises NoteError where a signature of one of them does not fit."""
+    text, signatures = _split_note(note)
+    found = []
+    for witness, blob in _find_known(signatures, witnesses, COSIGNATURE):
+        timestamp, signature = int.from_bytes(blob[:8], "big"), blob[8:]
+        _verify(witness, signature, _cosigned(text, timestamp))
+        if not 0 < timestamp < _YEAR_10000:
+            raise UntrustedNoteError(f"the cosignature of {witness.name} names no time")
+        found.append(Cosignature(witness, timestamp))
+    return found
+
+
+def keep_signatures(note: str, keys: Sequence[VerifierKey]) -> str:
+    """Return the note without the signatures of others than these keys."""
+    text, signatures = _split_note(note)
+    known = {(key.name, key.id): key for key in keys}
+    kept = [(known[name, blob[:4]], blob[4:]) for name, blob in signatures if (name, blob[:4]) in known]
+    return f"{text}\n{''.join(_write_signature(key, signature) for key, signature in kept)}"
 
 
 def open_checkpoint(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
@@ -119,6 +157,41 @@ def read_notes(text: str) -> Iterator[str]:
         lines.append(line)
     if lines and lines[-1].startswith("— ") and lines[-1].endswith("\n"):
         yield "".join(lines)
+
+
+def _parse_key(text: str, kind: int, otherwise: str) -> VerifierKey:
+    found = _KEY.match(text.strip())
+    encoded = _decode(found[3]) if found else b""
+    if found is None or len(encoded) != 33 or encoded[0] != kind:
+        raise NoteError(f"this is {otherwise}: it reads <name>+<id>+<base64>")
+    key = VerifierKey(found[1], encoded[1:], kind)
+    if key.id.hex() != found[2]:
+        raise NoteError(f"the key of {key.name} was changed: its id does not belong to it")
+    return key
+
+
+def _find_known(
+    signatures: Sequence[tuple[str, bytes]], keys: Sequence[VerifierKey], kind: int
+) -> Iterator[tuple[VerifierKey, bytes]]:
+    known = {(key.name, key.id): key for key in keys if key.kind == kind}
+    for name, blob in signatures:
+        if (name, blob[:4]) in known:
+            yield known[name, blob[:4]], blob[4:]
+
+
+def _verify(key: VerifierKey, signature: bytes, signed: bytes) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, signed)
+    except InvalidSignature:
+        raise UntrustedNoteError(f"the signature of {key.name} does not fit this note") from None
+
+
+def _cosigned(text: str, timestamp: int) -> bytes:
+    return f"cosignature/v1\ntime {timestamp}\n{text}".encode()
+
+
+def _write_signature(key: VerifierKey, signature: bytes) -> str:
+    return f"— {key.name} {base64.b64encode(key.id + signature).decode()}\n"
 
 
 def _split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:

@@ -115,6 +115,7 @@ VOCABULARY: dict[EventType, Meaning] = {
     EventType.AUDIT_EXPORTED: Meaning("The audit trail was exported", Class.API_ACTIVITY, 2),
     EventType.PAYLOAD_VIEWED: Meaning("Somebody looked at what was kept of a call's content", Class.API_ACTIVITY, 2),
     EventType.PAYLOADS_ERASED: _entity("What was kept of a person's calls was erased", _DELETE),
+    EventType.WITNESS_REFUSED: _entity("A log that is witnessed here showed another history than before", _UPDATE),
     EventType.ADMIN_CHANGED: _entity("Something was changed in the admin", _UPDATE),
     EventType.MANAGEMENT_REFUSED: _entity("An attempt to change something was refused", _UPDATE),
 }

@@ -9,7 +9,7 @@ from django.db import connection
 
 from audit.leaves import versioned_data_sql
 from audit.merkle import hash_children, prove_consistency, prove_inclusion
-from audit.models import Checkpoint, Leaf, Node, Tree
+from audit.models import Checkpoint, Cosignature, Leaf, Node, Tree
 from audit.services.seal import NODE_LEVELS
 
 _BLOCK = 1 << NODE_LEVELS
@@ -71,6 +71,18 @@ class StoredNodes:
 
 def get_newest_checkpoint(tree: Tree) -> Checkpoint | None:
     return tree.checkpoints.order_by("-size").first()
+
+
+def find_cosigned(tree: Tree, size: int) -> list[Checkpoint]:
+    """Return the newest checkpoint that each witness has signed, up to this size. Most are a minute behind."""
+    signed = Cosignature.objects.filter(checkpoint__tree=tree, checkpoint__size__lte=size)
+    newest = signed.order_by("witness", "-checkpoint__size").distinct("witness").values("checkpoint")
+    return list(Checkpoint.objects.filter(pk__in=newest).prefetch_related("cosignatures").order_by("size"))
+
+
+def get_cosigned_note(checkpoint: Checkpoint) -> str:
+    """Return the checkpoint with the signatures of its witnesses."""
+    return checkpoint.note + "".join(cosignature.line for cosignature in checkpoint.cosignatures.all())
 
 
 def prove_event(event_id: UUID) -> Inclusion:

@@ -66,5 +66,6 @@ class EventType(StrEnum):
     AUDIT_EXPORTED = "audit.exported"
     PAYLOAD_VIEWED = "payload.viewed"
     PAYLOADS_ERASED = "payload.erased"
+    WITNESS_REFUSED = "witness.refused"
     ADMIN_CHANGED = "admin.changed"
     MANAGEMENT_REFUSED = "management.refused"

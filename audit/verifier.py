@@ -3,6 +3,7 @@
 Needs Python 3.11 or newer and the package `cryptography`, and nothing of Kontext. Every event is hashed as it stands in
 events.jsonl, and the tree over them must have the root that the signed checkpoint states. Give `--key` what you were
 told of the key by other means, and `--checkpoint` what you kept of the log before: the bundle can't vouch for itself.
+Each `--witness` must have cosigned the log, so that nobody was shown another one.
 Exit codes: 0 it is as it was sealed, 1 it is not, 2 the command line was not understood.
 """
 
@@ -10,15 +11,25 @@ from __future__ import annotations
 
 import argparse
 import base64
+import datetime as dt
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from audit.merkle import Frontier, ProofError, hash_leaf, verify_inclusion
-from audit.notes import Checkpoint, NoteError, VerifierKey, open_checkpoint, parse_key, read_notes
+from audit.merkle import Frontier, ProofError, hash_leaf, verify_consistency, verify_inclusion
+from audit.notes import (
+    Checkpoint,
+    NoteError,
+    VerifierKey,
+    open_checkpoint,
+    parse_key,
+    parse_witness_key,
+    read_cosignatures,
+    read_notes,
+)
 
 # What follows "event" up to the last brace is the leaf's data, byte for byte.
 _LINE = re.compile(rb'\A\{"index": ([0-9]{1,18}), "version": ([0-9]{1,3}), "event": (\[.*\])\}\n\Z', re.DOTALL)
@@ -33,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, default=Path(__file__).resolve().parent, help="its folder")
     parser.add_argument("--key", action="append", default=[], help="a key you trust, instead of those in the bundle")
     parser.add_argument("--checkpoint", type=Path, help="checkpoints that you kept, which must be of this log")
+    parser.add_argument("--witness", action="append", default=[], help="the key of a witness who must have cosigned it")
     options = parser.parse_args(arguments)
     try:
-        text = verify_bundle(options.bundle, keys=options.key, kept=options.checkpoint)
+        text = verify_bundle(options.bundle, keys=options.key, kept=options.checkpoint, witnesses=options.witness)
     except BundleError as error:
         print(f"✕ {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -43,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def verify_bundle(folder: Path, *, keys: Sequence[str] = (), kept: Path | None = None) -> str:
+def verify_bundle(
+    folder: Path, *, keys: Sequence[str] = (), kept: Path | None = None, witnesses: Sequence[str] = ()
+) -> str:
     """Return a sentence on what was verified. Raises BundleError."""
     trusted = _read_keys(folder, keys)
     manifest = _read_manifest(folder)
@@ -57,9 +71,50 @@ def verify_bundle(folder: Path, *, keys: Sequence[str] = (), kept: Path | None =
         count = _verify_whole(folder, head, earlier)
     if count != manifest.get("count"):
         raise BundleError(f"the bundle has {count} events, but says that it has {manifest.get('count')}")
+    cosigned = _verify_cosigned(folder, manifest, head, trusted, witnesses)
     whole = "all" if manifest.get("complete") else "part of the"
     source = "the key you gave" if keys else "a key that came with the bundle: compare it with one from elsewhere"
-    return f"{count} events, {whole} {head.size} of {head.origin}, are as they were sealed; signed with {source}"
+    text = f"{count} events, {whole} {head.size} of {head.origin}, are as they were sealed; signed with {source}"
+    return f"{text}{cosigned}"
+
+
+def _verify_cosigned(
+    folder: Path, manifest: dict[str, Any], head: Checkpoint, keys: Sequence[VerifierKey], wanted: Sequence[str]
+) -> str:
+    """Return what to say of the witnesses that were asked for. Raises BundleError where one has not signed this log."""
+    notes = list(read_notes(_read(folder / "cosigned"))) if (folder / "cosigned").exists() else []
+    if not wanted:
+        return "; witnesses have cosigned it, and `--witness` checks one" if notes else ""
+    said = []
+    for witness in _parse_keys(wanted, parse_witness_key):
+        signed = [(note, signature) for note in notes for signature in _read_cosignatures(note, witness)]
+        if not signed:
+            raise BundleError(f"{witness.name} has not cosigned this log")
+        for note, signature in signed:
+            checkpoint = _open(note, keys)
+            _check_growth(checkpoint, head, manifest)
+            moment = dt.datetime.fromtimestamp(signature.timestamp, dt.UTC)
+            said.append(f"; {witness.name} has cosigned the first {checkpoint.size} at {moment:%Y-%m-%d %H:%M:%S} UTC")
+    return "".join(said)
+
+
+def _check_growth(earlier: Checkpoint, head: Checkpoint, manifest: dict[str, Any]) -> None:
+    proofs = manifest.get("cosigned")
+    hashes = proofs.get(str(earlier.size)) if isinstance(proofs, dict) else None
+    try:
+        if earlier.origin != head.origin:
+            raise ProofError("of another log")
+        proof = [base64.b64decode(hash_, validate=True) for hash_ in hashes or []]
+        verify_consistency(earlier.size, earlier.root, head.size, head.root, proof)
+    except (ProofError, ValueError, TypeError):
+        raise BundleError("what a witness has cosigned is not the beginning of this log") from None
+
+
+def _read_cosignatures(note: str, witness: VerifierKey) -> list[Any]:
+    try:
+        return list(read_cosignatures(note, [witness]))
+    except NoteError as error:
+        raise BundleError(str(error)) from None
 
 
 def _verify_whole(folder: Path, head: Checkpoint, earlier: Sequence[Checkpoint]) -> int:
@@ -124,8 +179,12 @@ def _read_proofs(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
 
 def _read_keys(folder: Path, given: Sequence[str]) -> list[VerifierKey]:
     lines = given or [line for line in _read(folder / "keys").splitlines() if line.strip()]
+    return _parse_keys(lines, parse_key)
+
+
+def _parse_keys(lines: Sequence[str], parse: Callable[[str], VerifierKey]) -> list[VerifierKey]:
     try:
-        return [parse_key(line) for line in lines]
+        return [parse(line) for line in lines]
     except NoteError as error:
         raise BundleError(str(error)) from None
 

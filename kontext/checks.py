@@ -80,10 +80,14 @@ def check_root_key() -> Iterable[CheckMessage]:
 
 @deploy_check
 def check_outlets() -> Iterable[CheckMessage]:
-    from orgs.outlets.configured import get_outlets  # needs models
+    from orgs.outlets.checkpoints import get_checkpoint_outlets  # these need models
+    from orgs.outlets.configured import get_outlets
+    from orgs.witness.logs import read_trusted_logs
 
     try:
         get_outlets()
+        get_checkpoint_outlets()
+        read_trusted_logs()
     except ImproperlyConfigured as wrong:
         hint = "Correct that KONTEXT_ setting, or unset it: docs/audit.md#stream has the forms."
         yield Error(str(wrong), hint=hint, id="kontext.E003")

@@ -39,6 +39,10 @@ ROOT_KEY_FILE = env("KONTEXT_ROOT_KEY_FILE", default=str(DATA_DIR / "root.key"))
 CHECKPOINT_DIR = Path(env("KONTEXT_CHECKPOINT_DIR", default=str(DATA_DIR / "checkpoints")))
 CHECKPOINT_WEBHOOK = env("KONTEXT_CHECKPOINT_WEBHOOK", default="")
 CHECKPOINT_SECONDS = env.int("KONTEXT_CHECKPOINT_SECONDS", default=60)
+CHECKPOINT_S3 = env("KONTEXT_CHECKPOINT_S3", default="")
+# Who cosigns our checkpoints, and whose we cosign (orgs/witness).
+WITNESSES = env("KONTEXT_WITNESSES", default="")
+WITNESS_LOGS = env("KONTEXT_WITNESS_LOGS", default="")
 # Where audit events are sent besides (orgs/outlets): any number of these, each at its own pace.
 EVENT_STREAM_FILE = env("KONTEXT_EVENT_STREAM_FILE", default="")
 EVENT_STREAM_URL = env("KONTEXT_EVENT_STREAM_URL", default="")

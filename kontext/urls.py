@@ -22,6 +22,7 @@ urlpatterns = [
     path("", include("orgs.urls")),
     path("", include("orgs.oauth.urls")),
     path("", include("orgs.sso.urls")),
+    path("witness/", include("orgs.witness.urls")),
 ]
 
 handler400 = "kontext.error_pages.bad_request"

@@ -11,13 +11,16 @@ from social_django.models import Association, Nonce
 
 from orgs.models import IssuedToken
 from orgs.oauth.registration import delete_unclaimed_applications
+from orgs.outlets.checkpoints import get_checkpoint_outlets
 from orgs.outlets.configured import get_outlets
+from orgs.services.give_checkpoints import give_checkpoints
 from orgs.services.publish_checkpoints import deliver_checkpoints, publish_checkpoints
 from orgs.services.rotate_signing_keys import rotate_signing_keys
 from orgs.services.stream_events import stream_events
 
 # A little less than the schedule's own, so that no turn waits for the one before.
 STREAM_SECONDS = 4.0
+CHECKPOINT_SECONDS = 20.0
 
 
 @shared_task(name="orgs.rotate_signing_keys", ignore_result=True)
@@ -44,7 +47,16 @@ def delete_unclaimed() -> None:
 @shared_task(name="orgs.publish_checkpoints", ignore_result=True)
 def publish() -> None:
     publish_checkpoints()
+    for name in get_checkpoint_outlets():
+        give_to.apply_async((name,), expires=CHECKPOINT_SECONDS)
     deliver_checkpoints()
+
+
+@shared_task(name="orgs.give_checkpoints_to_outlet", ignore_result=True)
+def give_to(name: str) -> None:
+    outlet = get_checkpoint_outlets().get(name)
+    if outlet is not None:
+        give_checkpoints(outlet, seconds=CHECKPOINT_SECONDS)
 
 
 @shared_task(name="orgs.stream_events", ignore_result=True)

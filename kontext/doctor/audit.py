@@ -71,11 +71,12 @@ def examine_checkpoints() -> Iterable[Finding]:
         yield error(SUBJECT, text, f"is the worker running, and may it write to {settings.CHECKPOINT_DIR}?")
     elif newest is not None:
         yield ok(SUBJECT, f"the newest checkpoint was published at {newest.published_at:%Y-%m-%d %H:%M:%S} UTC")
-    if newest is not None and not (settings.CHECKPOINT_WEBHOOK or _is_elsewhere() or is_local()):
+    given = settings.CHECKPOINT_WEBHOOK or settings.CHECKPOINT_S3 or settings.WITNESSES
+    if newest is not None and not (given or _is_elsewhere() or is_local()):
         yield warning(
             SUBJECT,
             "checkpoints are kept only in the data folder: who owns this machine could rewrite both",
-            "set KONTEXT_CHECKPOINT_WEBHOOK, or KONTEXT_CHECKPOINT_DIR to a folder that is kept elsewhere",
+            "set KONTEXT_WITNESSES, KONTEXT_CHECKPOINT_S3 or KONTEXT_CHECKPOINT_WEBHOOK; see docs/audit.md#publish",
         )
 
 

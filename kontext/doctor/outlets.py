@@ -5,34 +5,42 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.utils import timezone
 
 from audit.models import Checkpoint, OutletPosition, Tree
 from kontext.doctor.findings import Finding, error, ok
+from orgs.outlets.checkpoints import get_checkpoint_outlets
 from orgs.outlets.configured import get_outlets
+from orgs.services.witness_key import get_witness_key
+from orgs.witness.logs import read_trusted_logs
 
 SUBJECT = "Outlets"
 _PATIENCE = dt.timedelta(minutes=2)
 
 
 def examine_outlets() -> Iterable[Finding]:
+    of_checkpoints = max(_PATIENCE, 10 * dt.timedelta(seconds=settings.CHECKPOINT_SECONDS))
     try:
-        names = list(get_outlets())
+        patience = dict.fromkeys(get_outlets(), _PATIENCE) | dict.fromkeys(get_checkpoint_outlets(), of_checkpoints)
+        witnessed = len(read_trusted_logs())
     except ImproperlyConfigured as wrong:
-        yield error(SUBJECT, str(wrong), "correct the setting and restart the worker; see docs/audit.md#stream")
+        yield error(SUBJECT, str(wrong), "correct the setting and restart web and worker; see docs/audit.md")
         return
-    for name in names:
-        try:
-            yield _examine(name)
-        except DatabaseError:
-            return  # said elsewhere
+    try:
+        for name, longest in patience.items():
+            yield _examine(name, longest)
+        if settings.WITNESS_LOGS:
+            yield ok("Witness", f"cosigns {witnessed} logs as {get_witness_key()}")
+    except DatabaseError:
+        return  # said elsewhere
 
 
-def _examine(name: str) -> Finding:
+def _examine(name: str, patience: dt.timedelta) -> Finding:
     now = timezone.now()
-    behind = [position for position in _find_behind(name) if _waits_since(position) < now - _PATIENCE]
+    behind = [position for position in _find_behind(name) if _waits_since(position) < now - patience]
     if not behind:
         return ok(SUBJECT, f"{name}: everything that is sealed has arrived")
     count = sum(position.tree.size - position.size for position in behind)

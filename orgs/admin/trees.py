@@ -8,12 +8,12 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from audit.models import Checkpoint, Tree
-from audit.proofs import get_newest_checkpoint
+from audit.models import Checkpoint, OutletPosition, Tree
+from audit.proofs import find_cosigned, get_cosigned_note, get_newest_checkpoint
 from audit.services.seal import read_frontier
 from orgs.admin_site import OrganizationModelAdmin
 from orgs.administration.activity import EVENT_READERS
@@ -35,9 +35,17 @@ class TreeAdmin(OrganizationModelAdmin):
     fieldsets = (
         (None, {"fields": ("organization_name", "origin", "size", "root", "sealed_at")}),
         ("Signed head", {"fields": ("checkpoint_shown", "keys_shown")}),
-        ("Published", {"fields": ("published_size", "published_at")}),
+        ("Published", {"fields": ("published_size", "published_at", "cosigned_shown", "outlets_shown")}),
     )
-    readonly_fields = ("organization_name", "root", "sealed_at", "checkpoint_shown", "keys_shown")
+    readonly_fields = (
+        "organization_name",
+        "root",
+        "sealed_at",
+        "checkpoint_shown",
+        "keys_shown",
+        "cosigned_shown",
+        "outlets_shown",
+    )
 
     def get_urls(self) -> Any:
         download = self.admin_site.admin_view(self.download)
@@ -83,7 +91,25 @@ class TreeAdmin(OrganizationModelAdmin):
         advice = '<a href="{}" class="underline">Download it</a>, and keep it out of reach of this machine.'
         return format_html('<pre class="kontext-json">{}</pre>' + advice, newest.note, address)
 
+    @display(description="cosigned by witnesses")
+    def cosigned_shown(self, obj: Tree) -> SafeString | str:
+        notes = "\n".join(get_cosigned_note(checkpoint) for checkpoint in find_cosigned(obj, obj.size))
+        return format_html('<pre class="kontext-json">{}</pre>', notes) if notes else "By nobody."
+
+    @display(description="outlets")
+    def outlets_shown(self, obj: Tree) -> SafeString | str:
+        positions = obj.outletposition_set.order_by("outlet")
+        lines = format_html_join("", "<li>{}: {} of {}{}</li>", (_describe(obj, position) for position in positions))
+        return format_html('<ul class="list-disc ms-4">{}</ul>', lines) if lines else "None has been set."
+
     @display(description="keys that verify it")
     def keys_shown(self, obj: Tree) -> SafeString:
         keys = "\n".join(str(key) for key in get_verifier_keys(obj.origin))
         return format_html('<pre class="kontext-json">{}</pre>', keys)
+
+
+def _describe(tree: Tree, position: OutletPosition) -> tuple[str, int, int, str]:
+    trouble = (
+        f", failing since {position.failing_since:%Y-%m-%d %H:%M:%S} UTC: {position.error}" if position.error else ""
+    )
+    return position.outlet_id, position.size, tree.size, trouble

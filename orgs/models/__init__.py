@@ -1,5 +1,5 @@
 from orgs.models.applications import Application, Delegation, IssuedToken
-from orgs.models.keys import CheckpointKey, DataKey, SigningKey
+from orgs.models.keys import CheckpointKey, DataKey, SigningKey, WitnessKey
 from orgs.models.organizations import (
     CaptureLevel,
     IdentityProvider,
@@ -25,5 +25,6 @@ __all__ = [
     "SigningKey",
     "SnapshotVersion",
     "User",
+    "WitnessKey",
     "validate_paths",
 ]

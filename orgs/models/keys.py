@@ -60,6 +60,19 @@ class CheckpointKey(models.Model):
         return bytes(self.public_key).hex()[:16]
 
 
+class WitnessKey(models.Model):
+    """The Ed25519 key that cosigns the checkpoints of other logs, and the name it is trusted under. There is one."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=255)
+    public_key = models.BinaryField(unique=True, editable=False)
+    private_key = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class DataKey(models.Model):
     """An organization's data key, wrapped by the root key. Old versions stay until nothing is sealed with them."""
 

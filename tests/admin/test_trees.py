@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from audit.models import AuditEvent, Tree
+from audit.models import AuditEvent, Cosignature, Outlet, OutletPosition, Tree
 from audit.notes import open_checkpoint
 from audit.services.record import record_event
 from audit.services.seal import seal_events
@@ -56,6 +57,21 @@ def test_tree_of_another_organization_is_not_found(cast: Cast, tree: Tree) -> No
     mallory = sign_in(cast.mallory)
     assert mallory.get(reverse("admin:audit_tree_checkpoint", args=(tree.pk,))).status_code == 404
     assert tree.origin not in mallory.get(reverse("admin:audit_tree_changelist")).content.decode()
+
+
+def test_tree_shows_its_witnesses_and_its_outlets(cast: Cast, tree: Tree, root: Client) -> None:
+    address = reverse("admin:audit_tree_change", args=(tree.pk,))
+    assert "By nobody." in root.get(address).content.decode()
+    checkpoint = tree.checkpoints.order_by("-size")[0]
+    Cosignature.objects.create(checkpoint=checkpoint, witness="witness.test/w", line="— witness.test/w c2lnbmVk\n")
+    outlet = Outlet.objects.create(name="splunk")
+    OutletPosition.objects.create(
+        outlet=outlet, tree=tree, size=1, failing_since=timezone.now(), error="it answered HTTP 403"
+    )
+    page = root.get(address).content.decode()
+    assert "— witness.test/w c2lnbmVk" in page
+    assert f"splunk: 1 of {tree.size}, failing since" in page
+    assert "it answered HTTP 403" in page
 
 
 def test_tree_of_the_installation_is_for_superusers(cast: Cast, root: Client) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from audit.merkle import hash_leaf, verify_consistency, verify_inclusion
-from audit.models import AuditEvent, Tree
-from audit.notes import Checkpoint, open_checkpoint, parse_key
+from audit.models import AuditEvent, Cosignature, Tree
+from audit.notes import Checkpoint, open_checkpoint, parse_key, read_cosignatures
 from audit.services.record import Actor, record_event
 from audit.services.seal import seal_events
 from orgs.services.checkpoint_keys import sign_checkpoint
+from orgs.services.witness_key import cosign_text, get_witness_key
 from tests.api.conftest import Api, assert_error
 from tests.factories import Cast
 
@@ -73,6 +74,19 @@ def test_consistency_proof_joins_two_checkpoints(cast: Cast, carol: Api) -> None
     hashes = [decode(hash_) for hash_ in proof["hashes"]]
     verify_consistency(older.size, older.root, newer.size, newer.root, hashes)
     assert carol.get("/audit-tree/consistency-proof", fromSize=older.size).json["proof"] == proof
+
+
+def test_tree_shows_what_witnesses_signed(cast: Cast, carol: Api) -> None:
+    record(cast, 3)
+    seal()
+    checkpoint = Tree.objects.get(organization_id=cast.acme.pk).checkpoints.get()
+    line = cosign_text(checkpoint.note.rpartition("\n\n")[0] + "\n")
+    Cosignature.objects.create(checkpoint=checkpoint, witness=get_witness_key().name, line=line)
+    record(cast, 1)
+    seal()
+    [cosigned] = carol.get("/audit-tree").json["tree"]["cosigned"]
+    assert (cosigned["size"], cosigned["witnesses"]) == (checkpoint.size, [get_witness_key().name])
+    assert read_cosignatures(cosigned["checkpoint"], [get_witness_key()])
 
 
 def test_tree_before_the_first_event_is_empty(cast: Cast, carol: Api) -> None:

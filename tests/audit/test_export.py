@@ -20,8 +20,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from audit.export import make_verifier
-from audit.models import AuditEvent, Tree
-from audit.notes import Checkpoint, VerifierKey, sign_note
+from audit.leaves import hash_event
+from audit.merkle import Frontier
+from audit.models import AuditEvent, Cosignature, Tree
+from audit.notes import COSIGNATURE, Checkpoint, VerifierKey, cosign, parse_checkpoint, read_notes, sign_note
 from audit.services.seal import seal_events
 from orgs.models import Organization
 from orgs.services.checkpoint_keys import get_verifier_keys, sign_checkpoint
@@ -229,3 +231,71 @@ def _compute_root(path: Path) -> bytes:
 
     lines = path.read_bytes().splitlines()
     return compute_root([hash_event(line.partition(b'"event": ')[2][:-1]) for line in lines])
+
+
+WITNESS_KEY = Ed25519PrivateKey.generate()
+WITNESS = VerifierKey("witness.test/w", WITNESS_KEY.public_key().public_bytes_raw(), COSIGNATURE)
+STRANGER = VerifierKey("witness.test/s", Ed25519PrivateKey.generate().public_key().public_bytes_raw(), COSIGNATURE)
+
+
+def have_cosigned(acme: Organization, size: int, *, name: str = WITNESS.name) -> None:
+    checkpoint = Tree.objects.get(organization_id=acme.pk).checkpoints.get(size=size)
+    text = checkpoint.note.rpartition("\n\n")[0] + "\n"
+    line = cosign(text, name, WITNESS_KEY, 1_790_000_000)
+    Cosignature.objects.create(checkpoint=checkpoint, witness=name, line=line)
+
+
+@pytest.mark.parametrize("options", [(), ("--since", "2020-01-01")], ids=["whole", "part"])
+def test_bundle_carries_what_witnesses_signed(
+    acme: Organization, libraries: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    have_cosigned(acme, COUNT // 2)
+    bundle = export(tmp_path / "bundle", *options)
+    code, said = run(bundle, libraries, "--witness", str(WITNESS))
+    assert code == 0, said
+    assert f"witness.test/w has cosigned the first {COUNT // 2} at 2026-09-21 14:13:20 UTC" in said
+    code, said = run(bundle, libraries)
+    assert code == 0, said
+    assert "`--witness` checks one" in said
+    code, said = run(bundle, libraries, "--witness", str(WITNESS), "--witness", str(STRANGER))
+    assert (code, "witness.test/s has not cosigned this log" in said) == (1, True)
+
+
+def test_bundle_has_the_newest_that_each_witness_signed(acme: Organization, libraries: Path, tmp_path: Path) -> None:
+    have_cosigned(acme, COUNT // 2)
+    have_cosigned(acme, COUNT)
+    have_cosigned(acme, COUNT // 2, name="witness.test/other")
+    bundle = export(tmp_path / "bundle")
+    sizes = [parse_checkpoint(note).size for note in read_notes((bundle / "cosigned").read_text())]
+    assert sizes == [COUNT // 2, COUNT]
+    code, said = run(bundle, libraries, "--witness", str(WITNESS))
+    assert (code, f"has cosigned the first {COUNT} at" in said) == (0, True), said
+
+
+def test_bundle_of_another_history_than_the_cosigned_one_is_found(
+    acme: Organization, libraries: Path, tmp_path: Path
+) -> None:
+    """Whoever has the log's key can sign what they like; what the witness signed stays what it was."""
+    have_cosigned(acme, COUNT // 2)
+    bundle = export(tmp_path / "bundle")
+    lines = (bundle / "events.jsonl").read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b"Zo", b"Za")
+    (bundle / "events.jsonl").write_bytes(b"".join(lines))
+    resign(bundle)
+    key = (bundle / "keys").read_text().splitlines()[-1]
+    assert run(bundle, libraries, "--key", key, "--key", own_key(acme))[0] == 0
+    code, said = run(bundle, libraries, "--key", key, "--key", own_key(acme), "--witness", str(WITNESS))
+    assert (code, "is not the beginning of this log" in said) == (1, True), said
+
+
+def resign(bundle: Path) -> None:
+    """Give the bundle a head that fits its events, signed with a new key."""
+    frontier = Frontier()
+    for line in (bundle / "events.jsonl").read_bytes().splitlines():
+        data = line.partition(b'"event": ')[2][:-1]
+        frontier = frontier.append([hash_event(data)])
+    origin, key = (bundle / "checkpoint").read_text().splitlines()[0], Ed25519PrivateKey.generate()
+    head = Checkpoint(origin, frontier.size, frontier.root())
+    (bundle / "checkpoint").write_text(sign_note(str(head), origin, [key]))
+    with (bundle / "keys").open("a") as file:
+        file.write(f"{VerifierKey(origin, key.public_key().public_bytes_raw())}\n")

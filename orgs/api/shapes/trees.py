@@ -7,6 +7,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from audit.models import Checkpoint
+from audit.proofs import get_cosigned_note
 from orgs.api.serializers import CamelSerializer
 
 HASH_HELP = "32 bytes in base64."
@@ -15,6 +17,20 @@ HASH_HELP = "32 bytes in base64."
 class HashField(serializers.CharField):
     def to_representation(self, value: Any) -> str:
         return base64.b64encode(bytes(value)).decode()
+
+
+class CosignedSerializer(CamelSerializer):
+    """A checkpoint that witnesses have signed beside the log (C2SP tlog-cosignature)."""
+
+    size = serializers.IntegerField()
+    checkpoint = serializers.SerializerMethodField(method_name="get_checkpoint")
+    witnesses = serializers.SerializerMethodField(method_name="get_witnesses")
+
+    def get_checkpoint(self, checkpoint: Checkpoint) -> str:
+        return get_cosigned_note(checkpoint)
+
+    def get_witnesses(self, checkpoint: Checkpoint) -> list[str]:
+        return sorted(cosignature.witness for cosignature in checkpoint.cosignatures.all())
 
 
 class AuditTreeSerializer(CamelSerializer):
@@ -29,6 +45,7 @@ class AuditTreeSerializer(CamelSerializer):
     sealed_at = serializers.DateTimeField(allow_null=True)
     published_size = serializers.IntegerField(help_text="The size of the newest checkpoint that was published.")
     published_at = serializers.DateTimeField(allow_null=True)
+    cosigned = CosignedSerializer(many=True, help_text="The newest checkpoint that each witness has signed.")
     keys = serializers.ListField(
         child=serializers.CharField(), help_text="Verifier keys (C2SP signed-note), the oldest first."
     )

@@ -11,7 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.models import Tree
-from audit.proofs import NoSuchSizeError, NotSealedError, get_newest_checkpoint, prove_event, prove_growth
+from audit.proofs import (
+    NoSuchSizeError,
+    NotSealedError,
+    find_cosigned,
+    get_newest_checkpoint,
+    prove_event,
+    prove_growth,
+)
 from audit.services.seal import read_frontier
 from orgs.api.base import get_row
 from orgs.api.errors import ManagementError
@@ -98,5 +105,6 @@ def _describe(tree: Tree) -> dict[str, Any]:
         "sealed_at": newest.sealed_at if newest is not None else None,
         "published_size": tree.published_size,
         "published_at": tree.published_at,
+        "cosigned": find_cosigned(tree, tree.size) if tree.size else [],
         "keys": [str(key) for key in get_verifier_keys(tree.origin)] if tree.origin else [],
     }
