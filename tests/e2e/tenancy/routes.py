@@ -19,6 +19,8 @@ NAMED = {
     "name": ("github",),
     "layer": ("org", "user", "application"),
     "begin_with": ("read_only", "none"),
+    # Of a log that is witnessed: the operator's to list, and no organization's.
+    "origin_hash": ("0" * 64,),
 }
 
 
