@@ -40,16 +40,26 @@ from orgs.admin_site import (
     link_to,
     object_action,
 )
+from orgs.administration import capture
 from orgs.http import make_actor
+from orgs.models import CaptureLevel
 from orgs.templatetags.kontext_ui import copy_id, relative_time, status_chip
 
 _GIVEN = ("slug", "name", "url", "auth_mode", "category", "key_header", "key_template")
 
 
-class IntegrationForm(OrganizationForm):
+class IntegrationForm(capture.CaptureFormMixin, OrganizationForm):
+    capture_level = forms.ChoiceField(
+        label="Content of calls",
+        required=False,
+        choices=[("", "As the organization says"), *CaptureLevel.choices],
+        widget=UnfoldAdminSelectWidget,
+        help_text="More or less than the organization's own, for this integration alone.",
+    )
+
     class Meta:
         model = Integration
-        fields = ("organization", *_GIVEN)
+        fields = ("organization", *_GIVEN, *capture.FIELDS)
         labels: ClassVar[dict[str, str]] = {
             "slug": "Short name",
             "auth_mode": "How calls are authenticated",
@@ -226,6 +236,7 @@ class IntegrationAdmin(OrganizationModelAdmin):
             "The key, where calls carry one",
             {"fields": ("key_header", "key_template"), "classes": ("collapse",)},
         ),
+        (capture.TITLE, {"fields": capture.FIELDS, "description": capture.DESCRIPTION, "classes": ("collapse",)}),
     )
     readonly_fields = ("status_shown", "discovery_shown", "redirect_uri", "gateway_address")
     actions_detail = ("discover", "enter_client", "enter_key", "switch_off", "switch_on")
@@ -245,7 +256,7 @@ class IntegrationAdmin(OrganizationModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         sections = super().get_fieldsets(request, obj)
-        return sections if obj is not None else sections[1:]
+        return sections if obj is not None else sections[1:-1]
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # An address that others use doesn't follow a new name.
@@ -255,6 +266,9 @@ class IntegrationAdmin(OrganizationModelAdmin):
         given = {name: form.cleaned_data[name] for name in _GIVEN}
         actor = make_actor(user=request.user)
         if change:
+            given |= {name: form.cleaned_data[name] for name in capture.FIELDS}
+            if capture.is_full_from_now_on(form):
+                messages.warning(request, capture.WARNING)
             return update_integration(integration=self.get_stored(obj), actor=actor, **given)
         return add_integration(organization=obj.organization, actor=actor, **given)
 

@@ -27,6 +27,7 @@ from orgs.admin_site import (
 from orgs.http import make_actor
 from orgs.models import Delegation, GroupMembership, Identity, Membership, User
 from orgs.services.add_member import add_member
+from orgs.services.erase_payloads import count_payloads, erase_payloads, has_kept_payloads
 from orgs.services.set_local_account import set_local_account
 from orgs.services.suspend_person import (
     resume_membership,
@@ -256,8 +257,12 @@ class MembershipAdmin(OrganizationModelAdmin):
     autocomplete_fields = ("user",)
     fields = ("organization", "user", "role", "status", "created_at")
     readonly_fields = ("status", "created_at")
-    actions_detail = ("suspend", "reactivate")
+    actions_detail = ("suspend", "reactivate", "erase_content")
     can_be_deleted: ClassVar[bool] = False
+
+    def has_owner_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        """Whether the person owns the organization of this membership, or runs the installation."""
+        return _is_owner(request, obj)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # People come into being at their first sign-in; whoever is known already belongs to someone else.
@@ -298,9 +303,32 @@ class MembershipAdmin(OrganizationModelAdmin):
     def reactivate(self, request: HttpRequest, obj: Membership) -> None:
         resume_membership(membership=obj, actor=make_actor(user=request.user))
 
+    @object_action(
+        description="Erase what was kept of calls",
+        consequence=lambda membership: _say_erasing(membership),
+        button="Erase it for good",
+        done="Erased. Nobody can read it any more; the events and their tree are as they were.",
+        variant=ActionVariant.DANGER,
+        permission="owner",
+        is_offered=lambda membership: has_kept_payloads(organization=membership.organization, user=membership.user),
+    )
+    def erase_content(self, request: HttpRequest, obj: Membership) -> None:
+        erase_payloads(organization=obj.organization, user=obj.user, actor=make_actor(user=request.user))
+
     @display(description="status", ordering="status")
     def status_shown(self, obj: Membership) -> SafeString:
         return status_chip(obj.status)
+
+
+def _say_erasing(membership: Membership) -> str:
+    count = count_payloads(organization=membership.organization, user=membership.user)
+    events = "1 event" if count == 1 else f"{count} events"
+    return (
+        f"What was kept of the arguments and results of calls for {membership.user} in {membership.organization}, at "
+        f"{events}, becomes unreadable for good: the key to it is destroyed. That can't be undone. The events "
+        "themselves stay, with their digests, and the audit trail verifies as before; it will say that this was done, "
+        "and by whom. Backups that were made before keep the key until you delete them."
+    )
 
 
 def _is_active(membership: Membership) -> bool:

@@ -40,6 +40,11 @@ def erase_payloads(*, organization: Organization, user: User, actor: Actor | Non
     return Erased(erased, payloads)
 
 
+def has_kept_payloads(*, organization: Organization, user: User) -> bool:
+    keys = PayloadKey.objects.of(organization_id=organization.pk, user_id=user.pk, application_id=None)
+    return keys.usable().exists()
+
+
 def count_payloads(*, organization: Organization, user: User) -> int:
     keys = PayloadKey.objects.of(organization_id=organization.pk, user_id=user.pk, application_id=None).usable()
     return Payload.objects.filter(key_id__in=keys.values("pk")).count()

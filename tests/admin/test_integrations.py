@@ -227,3 +227,15 @@ def test_application_can_not_be_given_another_organizations_integration(cast: Ca
     assert answer.status_code == 200
     assert "integrations" in answer.context["adminform"].form.errors
     assert Application.objects.get(pk=cast.pr_bot.pk).application_integrations.count() == 1
+
+
+def test_integrations_own_level_is_recorded_before_and_after(cast: Cast, carol: Client) -> None:
+    address = f"{LIST}{cast.github.pk}/change/"
+    answer = submit(carol, address, capture_level="full", redacted_paths="title")
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    cast.github.refresh_from_db()
+    assert (cast.github.capture_level, cast.github.redacted_paths) == ("full", ["title"])
+    recorded = AuditEvent.objects.get(type="integration.changed").details
+    assert recorded["former"] == {"capture_level": "", "redacted_paths": []}
+    assert recorded["changed"] == {"capture_level": "full", "redacted_paths": ["title"]}
+    assert "The content of calls is kept from now on" in carol.get(address).content.decode()

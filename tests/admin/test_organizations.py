@@ -84,3 +84,32 @@ def test_visitor_is_sent_to_the_one_sign_in_page(client: Client, db: None) -> No
 def test_suspended_administrator_is_out_at_once(cast: Cast, carol: Client) -> None:
     Membership.objects.filter(user=cast.carol).update(status=Membership.Status.SUSPENDED)
     assert carol.get("/admin/", follow=True).status_code == 403
+
+
+def test_full_content_is_kept_with_a_warning_and_recorded_before_and_after(cast: Cast, carol: Client) -> None:
+    answer = carol.post(
+        change(cast.acme),
+        {"name": "Acme Corp", "client_registration": "approval", "capture_level": "full", "redacted_paths": "a.b\r\nc"},
+        follow=True,
+    )
+    assert "The content of calls is kept from now on" in answer.content.decode()
+    cast.acme.refresh_from_db()
+    assert (cast.acme.capture_level, cast.acme.redacted_paths) == ("full", ["a.b", "c"])
+    recorded = AuditEvent.objects.get(type="organization.changed").details
+    assert (recorded["former"], recorded["capture_level"]) == (
+        {"capture_level": "digest", "redacted_paths": []},
+        "full",
+    )
+    changes = AuditEvent.objects.get(type="admin.changed").details["changes"]
+    assert changes == {"capture_level": ["digest", "full"], "redacted_paths": [[], ["a.b", "c"]]}
+    carol.post(change(cast.acme), {"name": "Acme Inc", "client_registration": "approval"})
+    cast.acme.refresh_from_db()
+    assert (cast.acme.name, cast.acme.capture_level) == ("Acme Inc", "full")
+
+
+def test_path_that_means_nothing_is_refused_beside_its_field(cast: Cast, carol: Client) -> None:
+    given = {"name": "Acme Corp", "client_registration": "approval", "capture_level": "full", "redacted_paths": "a..b"}
+    answer = carol.post(change(cast.acme), given)
+    assert "names joined by dots" in answer.content.decode()
+    cast.acme.refresh_from_db()
+    assert cast.acme.capture_level == "digest"

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import pytest
 from django.test import Client
 
 from audit.models import AuditEvent
+from orgs.errors import PayloadErasedError
 from orgs.models import GroupMembership, Membership, User
+from orgs.payloads import open_payload
 from tests.admin.conftest import sign_in, submit
-from tests.factories import Cast
+from tests.factories import Cast, make_call
 
 LIST = "/admin/orgs/user/"
 MEMBERSHIPS = "/admin/orgs/membership/"
@@ -158,3 +161,22 @@ def formsets(prefix: str, user: User | None = None) -> dict[str, str]:
     """What an inline's hidden fields say, with one new row where a person is given."""
     given = {f"{prefix}-TOTAL_FORMS": "0", f"{prefix}-INITIAL_FORMS": "0"}
     return given | {f"{prefix}-TOTAL_FORMS": "1", f"{prefix}-0-user": str(user.pk)} if user is not None else given
+
+
+def test_erase_asks_first_and_is_for_owners(cast: Cast, carol: Client) -> None:
+    event = make_call(cast.pr_bot, cast.alice, cast.create_issue, content={"arguments": {"repo": "x"}})
+    membership = Membership.objects.get(organization=cast.acme, user=cast.alice)
+    address = f"/admin/orgs/membership/{membership.pk}/erase-content/"
+    assert carol.post(address).status_code == 403
+    assert open_payload(event).document == {"arguments": {"repo": "x"}}
+
+    Membership.objects.filter(user=cast.carol).update(role="owner")
+    page = carol.get(address).content.decode()
+    assert "Alice Adams in Acme Corp, at 1 event, becomes unreadable for good" in page
+    assert open_payload(event)
+    assert carol.post(address).status_code == 302
+    with pytest.raises(PayloadErasedError):
+        open_payload(event)
+    recorded = AuditEvent.objects.get(type="payload.erased")
+    assert (recorded.user_id, recorded.details["payloads"]) == (cast.carol.pk, 1)
+    assert carol.get(address).status_code == 404
