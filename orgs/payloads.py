@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from audit.capture import Content
+from audit.capture import Content, Level
 from audit.models import AuditEvent, Payload, PayloadKey
 from orgs.errors import PayloadErasedError, PayloadMissingError, PayloadUnreadableError
 from orgs.vault import Key, VaultError, decrypt, encrypt
@@ -46,6 +46,12 @@ class OpenedPayload:
         document: dict[str, Any] = json.loads(self.text)
         return document
 
+    @property
+    def shown(self) -> str:
+        """Return it for people to read: what has no width, or turns the direction of writing, is spelled out."""
+        text = json.dumps(self.document, indent=2, ensure_ascii=False)
+        return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
 
 def get_payload_key(*, organization_id: UUID, user_id: UUID | None, application_id: UUID) -> Key:
     """Return the key for a person's calls in an organization, or for those of an application for itself (no user).
@@ -74,7 +80,25 @@ def seal_payload(key: Key, content: Content, *, organization_id: UUID, call: UUI
 
 
 def has_payload(event: AuditEvent) -> bool:
-    return isinstance(event.details.get("payload"), dict)
+    return isinstance(event.details.get("payload"), dict) and event.organization_id is not None
+
+
+def describe_payload(event: AuditEvent) -> str:
+    """Say in a sentence what was kept at an event, without opening it."""
+    if not has_payload(event):
+        return "Nothing but keyed digests."
+    erased = _find_erased(event)
+    if erased is not None:
+        return f"Erased on {erased.at:%Y-%m-%d} by {erased.by}."
+    note = event.details["payload"]
+    kept = (
+        "All of it, without secrets." if note.get("level") == Level.FULL else "Names, types and sizes, without a value."
+    )
+    return f"{kept} It was too large to keep more." if note.get("cut") else kept
+
+
+def can_be_shown(event: AuditEvent) -> bool:
+    return has_payload(event) and _find_erased(event) is None
 
 
 def open_payload(event: AuditEvent) -> OpenedPayload:
@@ -98,6 +122,12 @@ def open_payload(event: AuditEvent) -> OpenedPayload:
     if not hmac.compare_digest(_digest(salt, text), str(note.get("digest"))):
         raise PayloadUnreadableError("the content is not the one that its event has the digest of")
     return OpenedPayload(str(note.get("level")), bool(note.get("cut")), text, salt)
+
+
+def _find_erased(event: AuditEvent) -> PayloadErasedError | None:
+    assert event.organization_id is not None
+    key = _find_key(event.organization_id, event, Payload.objects.of_events([event]).first())
+    return PayloadErasedError(key.erased_at, key.erased_by) if key is not None and key.erased_at is not None else None
 
 
 def _find_key(organization_id: UUID, event: AuditEvent, row: Payload | None) -> PayloadKey | None:

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from audit.models import AuditEvent
 from connections.models import Integration
@@ -20,7 +20,10 @@ from kontext.portal.calls import CallLine, get_events, read_lines
 from kontext.portal.forms import ActivityFilterForm, PageForm
 from kontext.portal.words import RENEWALS, EventLine
 from orgs.access import get_membership, portal_login_required
+from orgs.http import make_actor
 from orgs.models import Delegation
+from orgs.payloads import can_be_shown, describe_payload, has_payload
+from orgs.services.show_payload import show_payload
 from policy.requests import find_visible, is_own, read_proposals
 
 PAGE_SIZE = 25
@@ -74,18 +77,50 @@ def own_activity(request: HttpRequest) -> HttpResponse:
 @require_safe
 def call(request: HttpRequest, event_id: UUID) -> HttpResponse:
     """Show one call: who, what, with whose account, how it ended, and what each layer said."""
-    membership = get_membership(request)
-    found = read_lines(get_events(membership).calls().with_results().filter(pk=event_id))
+    return _render_call(request, _get_call(request, event_id))
+
+
+@portal_login_required
+@require_POST
+def call_content(request: HttpRequest, event_id: UUID) -> HttpResponse:
+    """Show it with what was kept of its content, which is recorded, since it was opened for that."""
+    line = _get_call(request, event_id)
+    actor = make_actor(user=get_membership(request).user)
+    content = []
+    for event in _read_kept(request, line):
+        if can_be_shown(event):
+            content.append((event, show_payload(event=event, actor=actor)))
+    if not content:
+        raise Http404("nothing of this call's content can be shown")
+    return _render_call(request, line, content=content)
+
+
+def _get_call(request: HttpRequest, event_id: UUID) -> CallLine:
+    found = read_lines(get_events(get_membership(request)).calls().with_results().filter(pk=event_id))
     if not found:
         raise Http404("no such call of this person")
-    event = found[0].event
+    return found[0]
+
+
+def _read_kept(request: HttpRequest, line: CallLine) -> list[AuditEvent]:
+    """Return the events of a call at which something of its content was kept."""
+    events = get_events(get_membership(request)).of_call(line.event.call)
+    return [event for event in events if has_payload(event)]
+
+
+def _render_call(request: HttpRequest, line: CallLine, **more: Any) -> HttpResponse:
+    membership, event = get_membership(request), line.event
     mine = Delegation.objects.for_organization(membership.organization).filter(user=membership.user)
+    kept = _read_kept(request, line)
     context = {
-        "line": found[0],
+        "line": line,
         "is_mine": mine.filter(application=event.application_id).exists(),
         "proposals": [one for one in read_proposals(event.decision) if not is_own(one, membership.user)],
         "requests": list(find_visible(membership).filter(asker=membership.user, call=str(event.call))),
         "approvals": _read_approvals(event),
+        "kept": list(dict.fromkeys(map(describe_payload, kept))),
+        "can_show": any(map(can_be_shown, kept)),
+        **more,
     }
     return render(request, "portal/call.html", context)
 

@@ -16,4 +16,5 @@ urlpatterns = [
     path("activity/mine/", activity.own_activity, name="own_activity"),
     path("activity/calls/<uuid:call_id>/", activity.call_by_its_own_id, name="call_by_its_own_id"),
     path("activity/<uuid:event_id>/", activity.call, name="call"),
+    path("activity/<uuid:event_id>/content/", activity.call_content, name="call_content"),
 ]

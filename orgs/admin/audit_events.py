@@ -19,6 +19,7 @@ from unfold.decorators import display
 from audit.models import AuditEvent
 from audit.proofs import NotSealedError, prove_event
 from orgs.admin.explorer import describe_neighbours, show_histogram, show_list, show_timeline
+from orgs.admin.payloads import PayloadMixin
 from orgs.admin_site import OrganizationModelAdmin
 from orgs.administration.activity import EVENT_READERS
 from orgs.explorer.reading import find_decisions
@@ -27,19 +28,20 @@ from orgs.templatetags.kontext_ui import layer_bar, status_chip
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(OrganizationModelAdmin):
+class AuditEventAdmin(PayloadMixin, OrganizationModelAdmin):  # type: ignore[misc]
     """Append-only, in the database too: triggers refuse every UPDATE, DELETE and TRUNCATE."""
 
     is_read_only: ClassVar[bool] = True
     has_events: ClassVar[bool] = False
     reader_roles = EVENT_READERS
+    actions_detail = ("show_content",)
     change_form_outer_after_template = "admin/kontext/event_related.html"
     fieldsets = (
         (None, {"fields": ("type", "outcome_shown", "phase", "occurred_at", "recorded_at", "organization_name")}),
         ("Decision", {"fields": ("decision_shown", "policy_version")}),
         ("Who", {"fields": ("user_name", "user_id", "application_name", "application_id", "source_address")}),
         ("What", {"fields": ("integration", "capability", "account", "connection_id", "latency", "arguments_digest")}),
-        ("Details", {"fields": ("details_shown",)}),
+        ("Details", {"fields": ("details_shown", "content_shown")}),
         ("Trace", {"fields": ("call", "request_id", "trace_id", "session", "id")}),
         ("Proof", {"fields": ("proof_shown",)}),
     )
@@ -49,6 +51,7 @@ class AuditEventAdmin(OrganizationModelAdmin):
         "latency",
         "decision_shown",
         "details_shown",
+        "content_shown",
         "proof_shown",
     )
 

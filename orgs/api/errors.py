@@ -126,6 +126,7 @@ class MethodNotAllowedError(ManagementError):
 # Refusals of services by their class, with the status they are answered with unless their code has one.
 _refusals: list[tuple[type[Exception], int]] = [(OrgsError, 400)]
 _STATUS_BY_CODE = {"kontext_not_found": 404, "kontext_last_owner": 409, "kontext_unavailable": 503}
+_STATUS_BY_CODE |= dict.fromkeys(("kontext_payload_erased", "kontext_payload_unreadable"), 404)
 _TRANSLATIONS: list[tuple[tuple[type[BaseException], ...], type[ManagementError]]] = [
     ((RequestDataTooBig,), BodyTooLargeError),
     ((UnreadablePostError, exceptions.ParseError), MalformedBodyError),

@@ -22,6 +22,7 @@ urlpatterns = [
     path("audit-events", events.EventsView.as_view(), name="audit-events"),
     path("audit-events/<uuid:event_id>", events.EventDetailView.as_view(), name="audit-event"),
     path("audit-events/<uuid:event_id>/inclusion-proof", trees.InclusionProofView.as_view(), name="inclusion-proof"),
+    path("audit-events/<uuid:event_id>/payload", events.PayloadView.as_view(), name="audit-event-payload"),
     path("audit-tree", trees.AuditTreeView.as_view(), name="audit-tree"),
     path("audit-tree/consistency-proof", trees.ConsistencyProofView.as_view(), name="consistency-proof"),
     path("mcp-events", events.McpEventsView.as_view(), name="mcp-events"),

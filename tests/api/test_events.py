@@ -16,8 +16,9 @@ from audit.models import AuditEvent
 from audit.services.record import Actor, Call, Subject, record_event
 from orgs.ids import uuid7, uuid7_ceiling, uuid7_floor
 from orgs.models import Organization, User
+from orgs.services.erase_payloads import erase_payloads
 from tests.api.conftest import Api, assert_error
-from tests.factories import Cast
+from tests.factories import Cast, make_call
 
 pytestmark = pytest.mark.django_db
 DECISION: dict[str, Any] = {"effect": "allow", "deciding": None, "layers": []}
@@ -276,3 +277,37 @@ def test_events_of_the_installation_belong_to_nobody(cast: Cast, carol: Api) -> 
     record_event(type="key.rotated", organization_id=None)
     assert Organization.objects.exists()
     assert carol.get("/audit-events", type="key.rotated").json["items"] == []
+
+
+def test_payload_is_for_administrators_and_the_person_and_is_recorded(
+    cast: Cast, carol: Api, alice: Api, mallory: Api
+) -> None:
+    event = make_call(cast.pr_bot, cast.alice, cast.create_issue, content={"arguments": {"title": "zq-mine"}})
+    path = f"/audit-events/{event.pk}/payload"
+    expected = {
+        "eventId": str(event.pk),
+        "level": "full",
+        "isCut": False,
+        "content": {"arguments": {"title": "zq-mine"}},
+    }
+    for client in (carol, alice):
+        assert client.get(path).json["payload"] == expected
+    assert_error(mallory.get(path), 404, "kontext_not_found")
+    viewers = AuditEvent.objects.filter(type="payload.viewed").order_by("id").values_list("user_id", flat=True)
+    assert list(viewers) == [cast.carol.pk, cast.alice.pk]
+    assert "zq-mine" not in carol.get(f"/audit-events/{event.pk}").text
+
+
+def test_payload_is_not_for_auditors(cast: Cast, with_role: Callable[[str], Api]) -> None:
+    auditor = with_role("auditor")
+    event = make_call(cast.pr_bot, cast.alice, cast.create_issue, content={"arguments": {"title": "zq-mine"}})
+    assert auditor.get(f"/audit-events/{event.pk}").status == 200
+    assert_error(auditor.get(f"/audit-events/{event.pk}/payload"), 403, "kontext_forbidden")
+
+
+def test_payload_that_is_not_there_says_why(cast: Cast, carol: Api) -> None:
+    without = make_call(cast.pr_bot, cast.alice, cast.create_issue)
+    assert_error(carol.get(f"/audit-events/{without.pk}/payload"), 404, "kontext_not_found")
+    event = make_call(cast.pr_bot, cast.alice, cast.create_issue, content={"arguments": {}})
+    erase_payloads(organization=cast.acme, user=cast.alice)
+    assert_error(carol.get(f"/audit-events/{event.pk}/payload"), 404, "kontext_payload_erased")

@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from audit.models import AuditEvent
 from kontext.portal.activity import PAGE_SIZE
+from orgs.http import make_actor
 from orgs.models import Membership, User
+from orgs.services.erase_payloads import erase_payloads
 from orgs.sessions import ORGANIZATION_KEY
 from tests.factories import Cast, make_call, make_capability, make_integration, make_organization
 
@@ -198,3 +200,31 @@ def record(organization_id: UUID, user_id: UUID, type_: str, **facts: Any) -> No
     AuditEvent.objects.create(
         organization_id=organization_id, user_id=user_id, type=type_, occurred_at=timezone.now(), outcome="ok", **facts
     )
+
+
+def test_call_page_shows_content_when_asked_for_and_records_that(cast: Cast, sign_in: SignIn) -> None:
+    event = make_call(cast.pr_bot, cast.alice, cast.create_issue, content={"arguments": {"title": "zq-mine"}})
+    alice = sign_in(cast.alice)
+    page = alice.get(f"/activity/{event.pk}/").content.decode()
+    assert "All of it, without secrets." in page
+    assert "zq-mine" not in page
+    assert alice.get(f"/activity/{event.pk}/content/").status_code == 405
+
+    answer = alice.post(f"/activity/{event.pk}/content/")
+
+    assert "zq-mine" in answer.content.decode()
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert AuditEvent.objects.get(type="payload.viewed").user_id == cast.alice.pk
+    for other in (cast.bob, cast.carol, cast.mallory):
+        assert sign_in(other).post(f"/activity/{event.pk}/content/").status_code == 404
+    assert AuditEvent.objects.filter(type="payload.viewed").count() == 1
+
+
+def test_call_page_says_that_content_was_erased(cast: Cast, sign_in: SignIn) -> None:
+    event = make_call(cast.pr_bot, cast.alice, cast.create_issue, content={"arguments": {"title": "zq-mine"}})
+    erase_payloads(organization=cast.acme, user=cast.alice, actor=make_actor(user=cast.carol))
+    alice = sign_in(cast.alice)
+    page = alice.get(f"/activity/{event.pk}/").content.decode()
+    assert "by Carol Clark." in page
+    assert "/content/" not in page
+    assert alice.post(f"/activity/{event.pk}/content/").status_code == 404

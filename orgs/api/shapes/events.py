@@ -75,6 +75,15 @@ class EventSerializer(CamelSerializer):
         return refer(event.integration_id, event.integration)
 
 
+class PayloadSerializer(CamelSerializer):
+    """What was kept of a call's content at an event."""
+
+    event_id = serializers.UUIDField()
+    level = serializers.ChoiceField(choices=["summary", "full"])
+    is_cut = serializers.BooleanField(help_text="It was too large to keep more than a summary.")
+    content = ObjectField(help_text="`arguments` at the event of a request or a denial, then `result` or `error`.")
+
+
 class McpEventSerializer(CamelSerializer):
     """One event of the gateway, by the hosted service's names."""
 

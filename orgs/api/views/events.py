@@ -15,8 +15,9 @@ from rest_framework.response import Response
 from audit.models import AuditEvent, Phase
 from audit.querysets import AuditEventQuerySet
 from audit.types import EventType
-from orgs.api.access import EVERYONE, LOG_READERS
+from orgs.api.access import EVERYONE, LOG_READERS, WRITERS
 from orgs.api.base import ManagementView, get_row
+from orgs.api.errors import ForbiddenError
 from orgs.api.serializers import CamelSerializer, page_of, wrapped
 from orgs.api.shapes.events import (
     STATUS_BY_OUTCOME,
@@ -24,8 +25,10 @@ from orgs.api.shapes.events import (
     EventSerializer,
     McpEventQuery,
     McpEventSerializer,
+    PayloadSerializer,
 )
 from orgs.api.traces import within
+from orgs.services.show_payload import show_payload
 
 _COLUMNS = {
     "application_id": "application_id",
@@ -89,6 +92,22 @@ class EventDetailView(LogView):
     )
     def get(self, request: Request, event_id: UUID) -> Response:
         return Response({"event": EventSerializer(get_row(self.get_events(), event_id)).data})
+
+
+class PayloadView(LogView):
+    @extend_schema(
+        operation_id="getAuditEventPayload",
+        summary="Get the content that was kept at an audit event",
+        responses=wrapped("payload", PayloadSerializer),
+    )
+    def get(self, request: Request, event_id: UUID) -> Response:
+        """For owners, administrators, and the person the call was for. Each time is itself in the audit trail."""
+        event = get_row(self.get_events(), event_id)
+        if event.user_id != self.access.user.pk and not self.access.has(WRITERS):
+            raise ForbiddenError("Content is for owners, administrators, and the person that the call was for.")
+        opened = show_payload(event=event, actor=self.access.actor)
+        shown = {"event_id": event.pk, "level": opened.level, "is_cut": opened.is_cut, "content": opened.document}
+        return Response({"payload": PayloadSerializer(shown).data})
 
 
 class McpEventsView(LogView):
