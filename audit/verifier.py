@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import datetime as dt
+import hmac
 import json
 import re
 import sys
@@ -33,6 +34,12 @@ from audit.notes import (
 
 # What follows "event" up to the last brace is the leaf's data, byte for byte.
 _LINE = re.compile(rb'\A\{"index": ([0-9]{1,18}), "version": ([0-9]{1,3}), "event": (\[.*\])\}\n\Z', re.DOTALL)
+
+
+# What was kept of the content of calls, where it was exported, too: in the order of the events.
+PAYLOADS = "payloads.jsonl"
+# The places of an event's identifier and details in its array, in every version: columns are only added at the end.
+_ID, _DETAILS = 0, 25
 
 
 class BundleError(Exception):
@@ -72,6 +79,7 @@ def verify_bundle(
     if count != manifest.get("count"):
         raise BundleError(f"the bundle has {count} events, but says that it has {manifest.get('count')}")
     cosigned = _verify_cosigned(folder, manifest, head, trusted, witnesses)
+    _verify_payloads(folder)
     whole = "all" if manifest.get("complete") else "part of the"
     source = "the key you gave" if keys else "a key that came with the bundle: compare it with one from elsewhere"
     text = f"{count} events, {whole} {head.size} of {head.origin}, are as they were sealed; signed with {source}"
@@ -156,6 +164,35 @@ def _verify_part(folder: Path, head: Checkpoint) -> int:
     if next(proofs, None) is not None:
         raise BundleError(f"an event after event {last} is missing: there is a proof for it")
     return count
+
+
+def _verify_payloads(folder: Path) -> None:
+    """Compare each payload with the digest in its event: HMAC-SHA-256 of the text, under the key beside it."""
+    if not (folder / PAYLOADS).exists():
+        return
+    digests = _read_digests(folder)
+    with _open_file(folder / PAYLOADS) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                payload = json.loads(line)
+                key, text = bytes.fromhex(payload["key"]), payload["payload"].encode()
+                wanted = next((digest for event, digest in digests if event == payload["event"]), None)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise BundleError(f"line {number} of {PAYLOADS} is no payload") from None
+            if wanted is None or hmac.digest(key, text, "sha256").hex() != wanted:
+                raise BundleError(f"line {number} of {PAYLOADS} is not what was kept at an event, or not in order")
+
+
+def _read_digests(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the identifier and the digest of each event at which content was kept."""
+    with _open_file(folder / "events.jsonl") as file:
+        for line in file:
+            found = _LINE.match(line)
+            event = json.loads(found[3]) if found is not None else []
+            details = event[_DETAILS] if len(event) > _DETAILS else None
+            note = details.get("payload") if isinstance(details, dict) else None
+            if isinstance(note, dict):
+                yield event[_ID], str(note.get("digest"))
 
 
 def _read_events(folder: Path) -> Iterator[tuple[int, bytes]]:

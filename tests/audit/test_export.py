@@ -22,13 +22,15 @@ from django.utils import timezone
 from audit.export import make_verifier
 from audit.leaves import hash_event
 from audit.merkle import Frontier
-from audit.models import AuditEvent, Cosignature, Tree
+from audit.models import AuditEvent, Cosignature, Payload, Tree
 from audit.notes import COSIGNATURE, Checkpoint, VerifierKey, cosign, parse_checkpoint, read_notes, sign_note
 from audit.services.seal import seal_events
-from orgs.models import Organization
+from audit.verifier import PAYLOADS
+from orgs.models import Organization, User
 from orgs.services.checkpoint_keys import get_verifier_keys, sign_checkpoint
 from orgs.services.publish_checkpoints import get_checkpoint_file, publish_checkpoints
 from tests.audit.trees import record
+from tests.factories import make_application, make_call, make_capability, make_integration, make_member
 
 pytestmark = pytest.mark.django_db(transaction=True)
 COUNT = 40
@@ -299,3 +301,73 @@ def resign(bundle: Path) -> None:
     (bundle / "checkpoint").write_text(sign_note(str(head), origin, [key]))
     with (bundle / "keys").open("a") as file:
         file.write(f"{VerifierKey(origin, key.public_key().public_bytes_raw())}\n")
+
+
+SECRET = "zq-only-for-alice"
+
+
+@pytest.fixture
+def kept(acme: Organization) -> User:
+    """Alice, of two of whose calls the content was kept."""
+    alice = make_member(acme, "Alice Adams")
+    create_issue = make_capability(make_integration(acme))
+    for number in range(2):
+        content = {"arguments": {"title": f"{SECRET} {number} ü\0"}}
+        make_call(make_application(acme), alice, create_issue, content=content)
+    seal_events(sign=sign_checkpoint)
+    return alice
+
+
+def test_bundle_leaves_content_out(kept: User, tmp_path: Path) -> None:
+    folder = export(tmp_path / "without")
+    assert not (folder / PAYLOADS).exists()
+    assert all(SECRET not in file.read_text() for file in folder.iterdir())
+    assert AuditEvent.objects.get(type="audit.exported").details["payloads"] is None
+
+
+def test_bundle_with_content_verifies_it_too(kept: User, tmp_path: Path, libraries: Path) -> None:
+    folder = export(tmp_path / "with", "--with-payloads")
+    lines = [json.loads(line) for line in (folder / PAYLOADS).read_text().splitlines()]
+    assert [json.loads(line["payload"])["arguments"]["title"][:20] for line in lines] == [
+        f"{SECRET} 0 ",
+        f"{SECRET} 1 ",
+    ]
+    assert run(folder, libraries)[0] == 0
+    assert AuditEvent.objects.get(type="audit.exported").details["payloads"] == 2
+
+    (folder / PAYLOADS).write_text((folder / PAYLOADS).read_text().replace(f"{SECRET} 1", f"{SECRET} 7"))
+    code, said = run(folder, libraries)
+    assert (code, "line 2 of payloads.jsonl" in said) == (1, True)
+
+
+def test_bundle_after_erasing_verifies_without_what_was_erased(kept: User, tmp_path: Path, libraries: Path) -> None:
+    erase(kept)
+    folder = export(tmp_path / "erased", "--with-payloads")
+    assert (folder / PAYLOADS).read_text() == ""
+    code, said = run(folder, libraries)
+    assert code == 0, said
+
+
+def test_verify_after_erasing_finds_everything_as_it_was_sealed(kept: User) -> None:
+    output = io.StringIO()
+    erase(kept)
+    seal_events(sign=sign_checkpoint)
+    call_command("audit", "verify", "--organization", "acme", "--jobs", "1", stdout=output)
+    assert "events are as they were sealed" in output.getvalue()
+    erased = AuditEvent.objects.get(type="payload.erased")
+    assert (erased.user_name, erased.details["payloads"]) == ("manage.py audit erase", 2)
+
+
+def test_erase_without_a_yes_changes_nothing(kept: User) -> None:
+    with pytest.raises(CommandError, match="nothing was erased"):
+        erase(kept, "--user", str(kept.pk))
+    with pytest.raises(CommandError, match="no member"):
+        erase(kept, "--user", "mallory@globex.test", "--yes")
+    with pytest.raises(CommandError, match="--user"):
+        erase(kept, "--yes")
+    assert Payload.objects.count() == 2
+
+
+def erase(person: User, *options: str) -> None:
+    given = options or ("--user", person.email, "--yes")
+    call_command("audit", "erase", "--organization", "acme", *given, stdout=io.StringIO())

@@ -179,6 +179,13 @@ def test_database_refuses_to(cast: Cast, name: str) -> None:
     assert open_payload(event).document == CONTENT
 
 
+def test_payload_goes_with_its_event(cast: Cast) -> None:
+    """As when a month of the log is dropped."""
+    make_kept(cast)
+    _with_triggers_off("DELETE FROM audit_auditevent", [])
+    assert Payload.objects.all().delete()[0] == 1
+
+
 def test_database_refuses_to_bring_back_an_erased_key(cast: Cast) -> None:
     make_kept(cast)
     sealed = bytes(PayloadKey.objects.get().sealed_key)

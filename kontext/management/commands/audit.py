@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import os
@@ -10,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.core.management import BaseCommand, CommandError
+from django.db.models import Q
 
 from audit.export import ExportError, Period, export_tree
 from audit.models import Tree
@@ -22,18 +25,23 @@ from audit.verification.findings import Report
 from audit.verification.state import read_state, write_state
 from audit.verification.verify import State, Trust, verify_tree
 from kontext.exit_codes import ExitCode
-from orgs.models import Organization
+from orgs.models import Organization, User
 from orgs.services.checkpoint_keys import get_verifier_keys
+from orgs.services.erase_payloads import count_payloads, erase_payloads
+from orgs.services.export_payloads import export_payloads
 from orgs.services.publish_checkpoints import get_checkpoint_file, get_keys_file
 
 
 class Command(BaseCommand):
     """Exit codes: 0 everything is as it was sealed, 1 something was tampered with, or the command could not run."""
 
-    help = "Verify the audit trail against its Merkle trees and published checkpoints, or export it for an auditor."
+    help = (
+        "Verify the audit trail against its Merkle trees and published checkpoints, export it for an auditor, or erase "
+        "what was kept of the content of a person's calls."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=["verify", "export"])
+        parser.add_argument("action", choices=["verify", "export", "erase"])
         parser.add_argument("--organization", metavar="SLUG", help="of one organization; without it, of all")
         parser.add_argument("--checkpoints", metavar="FILE", help="kept checkpoints instead of the published ones")
         parser.add_argument("--keys", metavar="FILE", help="verifier keys instead of the published ones, one a line")
@@ -42,10 +50,15 @@ class Command(BaseCommand):
         parser.add_argument("--output", metavar="FOLDER", help="export: the new folder to write the bundle to")
         parser.add_argument("--since", metavar="TIME", help="export: only what was recorded from then on (ISO 8601)")
         parser.add_argument("--until", metavar="TIME", help="export: only what was recorded before then")
+        parser.add_argument(
+            "--with-payloads", action="store_true", help="export: also what was kept of the content of calls, readable"
+        )
+        parser.add_argument("--user", metavar="WHO", help="erase: a member's identifier, e-mail address or user name")
+        parser.add_argument("--yes", action="store_true", help="erase: don't ask")
         parser.add_argument("--json", action="store_true", help="print the reports as JSON")
 
     def handle(self, *_arguments: Any, **options: Any) -> None:
-        {"verify": self._verify_all, "export": self._export}[options["action"]](options)
+        {"verify": self._verify_all, "export": self._export, "erase": self._erase}[options["action"]](options)
 
     def _export(self, options: dict[str, Any]) -> None:
         if not options["output"] or not options["organization"]:
@@ -61,18 +74,41 @@ class Command(BaseCommand):
 
         try:
             count = export_tree(tree, folder, keys=get_verifier_keys(tree.origin), period=period, progress=tell)
+            payloads = export_payloads(folder) if options["with_payloads"] else None
         except (ExportError, OSError) as error:
             raise CommandError(str(error)) from None
         record_event(
             type=EventType.AUDIT_EXPORTED,
             organization_id=tree.organization_id,
             actor=Actor(user_name="manage.py audit export"),
-            details={"events": count, "size": tree.size, "since": options["since"], "until": options["until"]},
+            details={
+                "events": count,
+                "size": tree.size,
+                "since": options["since"],
+                "until": options["until"],
+                "payloads": payloads,
+            },
         )
         if options["json"]:
             self.stdout.write(json.dumps({"folder": str(folder), "events": count}))
         else:
             self.stdout.write(f"exported: {count} events to {folder}. Anybody can check it: python {folder}/verify.py")
+
+    def _erase(self, options: dict[str, Any]) -> None:
+        if not options["user"] or not options["organization"]:
+            raise CommandError("give --organization and --user: whose calls, and where")
+        organization = _get_organization(options)
+        user = _get_person(organization, options["user"])
+        count = count_payloads(organization=organization, user=user)
+        self.stdout.write(
+            f"What was kept of the content of calls for {user} in {organization}, at {count} events, becomes "
+            "unreadable for good. Events and their tree stay as they are. Backups keep the key until they are deleted."
+        )
+        if not options["yes"] and not _is_confirmed():
+            raise CommandError("nothing was erased: answer yes, or give --yes")
+        actor = Actor(user_name="manage.py audit erase")
+        erased = erase_payloads(organization=organization, user=user, actor=actor)
+        self.stdout.write(f"erased: {erased.keys} keys, {erased.payloads} payloads")
 
     def _verify_all(self, options: dict[str, Any]) -> None:
         reports = [self._verify(tree, options) for tree in _find_trees(options)]
@@ -120,10 +156,33 @@ class Command(BaseCommand):
 def _find_trees(options: dict[str, Any]) -> list[Tree]:
     if not options["organization"]:
         return list(Tree.objects.order_by("origin"))
+    return list(Tree.objects.for_organization(_get_organization(options).pk))
+
+
+def _get_organization(options: dict[str, Any]) -> Organization:
     organization = Organization.objects.filter(slug=options["organization"]).first()
     if organization is None:
         raise CommandError("there is no organization with this short name: see /admin/ for those there are")
-    return list(Tree.objects.for_organization(organization.pk))
+    return organization
+
+
+def _get_person(organization: Organization, who: str) -> User:
+    """Return the one person meant: a member, also a suspended one."""
+    members = User.objects.filter(memberships__organization=organization)
+    named = Q(email__iexact=who) | Q(username=who)
+    with contextlib.suppress(ValueError):
+        named |= Q(pk=UUID(who))
+    found = list(members.filter(named)[:2])
+    if len(found) != 1:
+        problem = "more than one member" if found else "no member"
+        raise CommandError(f"{problem} of this organization is meant by --user: give the identifier, see /admin/")
+    return found[0]
+
+
+def _is_confirmed() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return input("Type yes to erase it: ").strip().lower() == "yes"
 
 
 def _read_time(options: dict[str, Any], name: str) -> dt.datetime | None:
