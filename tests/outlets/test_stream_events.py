@@ -197,3 +197,12 @@ def test_stream_that_is_not_wanted_does_nothing(settings: Any) -> None:
     tasks.stream()
     tasks.stream_to("file")
     assert not OutletPosition.objects.exists()
+
+
+def test_stream_gives_each_outlet_a_task_of_its_own(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.EVENT_STREAM_FILE, settings.EVENT_STREAM_SYSLOG = "/somewhere", "tls://siem.test"
+    given: list[Any] = []
+    monkeypatch.setattr(tasks.stream_to, "apply_async", lambda arguments, **options: given.append((arguments, options)))
+    tasks.stream()
+    assert [arguments for arguments, _ in given] == [("file",), ("syslog",)]
+    assert all(options["expires"] < 5 for _, options in given)
