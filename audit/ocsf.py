@@ -116,6 +116,9 @@ VOCABULARY: dict[EventType, Meaning] = {
     EventType.PAYLOAD_VIEWED: Meaning("Somebody looked at what was kept of a call's content", Class.API_ACTIVITY, 2),
     EventType.PAYLOADS_ERASED: _entity("What was kept of a person's calls was erased", _DELETE),
     EventType.WITNESS_REFUSED: _entity("A log that is witnessed here showed another history than before", _UPDATE),
+    EventType.SEARCH_SAVED: _entity("A search of the audit trail was saved", _CREATE),
+    EventType.SEARCH_CHANGED: _entity("A saved search was changed", _UPDATE),
+    EventType.SEARCH_DELETED: _entity("A saved search was deleted", _DELETE),
     EventType.ADMIN_CHANGED: _entity("Something was changed in the admin", _UPDATE),
     EventType.MANAGEMENT_REFUSED: _entity("An attempt to change something was refused", _UPDATE),
 }

@@ -121,6 +121,7 @@ NAVIGATION: list[dict[str, Any]] = [
         "separator": True,
         "items": [
             _link("Audit events", "history", "audit.AuditEvent"),
+            _link("Saved searches", "saved_search", "orgs.SavedSearch"),
             _link("Audit trees", "account_tree", "audit.Tree"),
             _link("Signing keys", "encrypted", "orgs.SigningKey"),
             _link("Checkpoint keys", "verified", "orgs.CheckpointKey"),

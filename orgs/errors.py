@@ -27,6 +27,12 @@ class NotAMemberError(OrgsError):
     code = "kontext_not_found"
 
 
+class NotAllowedToShareError(OrgsError):
+    """Only owners and administrators put something before everybody."""
+
+    code = "kontext_forbidden"
+
+
 class DelegationEndedError(OrgsError):
     """The consent was revoked, or its time ran out."""
 

@@ -43,3 +43,9 @@ class IssuedTokenQuerySet(OrganizationOwnedQuerySet[M]):
     def revoked_and_unexpired(self) -> Self:
         """Return the tokens that a verifier would still accept if it did not know better."""
         return self.filter(revoked_at__isnull=False, expires_at__gt=timezone.now())
+
+
+class SavedSearchQuerySet(OrganizationOwnedQuerySet[M]):
+    def visible_to(self, user: Any) -> Self:
+        """Return a person's own searches, and those that others share."""
+        return self.filter(Q(owner=user) | Q(is_shared=True))

@@ -33,6 +33,7 @@ from orgs.admin import (  # noqa: E402
     identity_providers,
     organizations,
     people,
+    saved_searches,
     signing_keys,
     trees,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "identity_providers",
     "organizations",
     "people",
+    "saved_searches",
     "signing_keys",
     "trees",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
@@ -32,10 +33,11 @@ from orgs.explorer.reading import (
 )
 from orgs.explorer.related import find_call, find_related
 from orgs.explorer.timeline import MOST_LINES, Timeline, make_timeline
-from orgs.models import Organization
+from orgs.models import Organization, SavedSearch
 from orgs.ui.histogram import Histogram, make_histogram
 
 _MOST_ORGANIZATIONS = 200
+_MOST_SAVED = 30
 
 
 class ExplorerForm(FilterForm):
@@ -60,10 +62,14 @@ def may_explore(request: HttpRequest) -> bool:
 
 def read_form(request: HttpRequest) -> ExplorerForm:
     """Return the filters of an address, offering the organizations whose trail the person may read."""
-    access = get_access(request)
-    readable = narrow(Organization.objects.all(), access, roles=EVENT_READERS).order_by("name")
-    names = {str(key): name for key, name in readable.values_list("pk", "name")[:_MOST_ORGANIZATIONS]}
-    return ExplorerForm(request.GET, organizations=names, reads_installation=access.is_superuser)
+    is_superuser = get_access(request).is_superuser
+    return ExplorerForm(request.GET, organizations=list_readable(request), reads_installation=is_superuser)
+
+
+def list_readable(request: HttpRequest) -> dict[str, str]:
+    """Return the names of the organizations whose trail the person may read, by identifier."""
+    readable = narrow(Organization.objects.all(), get_access(request), roles=EVENT_READERS).order_by("name")
+    return {str(key): name for key, name in readable.values_list("pk", "name")[:_MOST_ORGANIZATIONS]}
 
 
 def read_events(request: HttpRequest) -> AuditEventQuerySet:
@@ -79,7 +85,7 @@ def show_list(admin: Any, request: HttpRequest) -> HttpResponse:
     form, context = _begin(admin, request, "Audit events")
     if not form.is_valid():
         return TemplateResponse(request, "admin/kontext/explorer.html", context, status=400)
-    context |= _describe(form)
+    context |= _describe(form) | _read_saved(request, form)
     try:
         with within_time():
             context |= _read_list(request, form)
@@ -108,13 +114,20 @@ def show_timeline(admin: Any, request: HttpRequest) -> HttpResponse:
     form, context = _begin(admin, request, "Timeline")
     if not form.is_valid():
         return TemplateResponse(request, "admin/kontext/timeline.html", context, status=400)
-    context |= _describe(form) | {"most": MOST_LINES}
+    context |= _describe(form) | _read_saved(request, form) | {"most": MOST_LINES}
     try:
         with within_time():
             context["timeline"] = _read_timeline(request, form)
     except TooLongError:
         context["took_too_long"] = True
     return TemplateResponse(request, "admin/kontext/timeline.html", context)
+
+
+def get_address(search: SavedSearch) -> str:
+    """Return the explorer's address with what was saved, of its organization."""
+    organization = f"organization={search.organization_id}"
+    query = f"{organization}&{search.query}" if search.query else organization
+    return f"{reverse('admin:audit_auditevent_changelist')}?{query}"
 
 
 def describe_neighbours(request: HttpRequest, event: AuditEvent) -> dict[str, Any]:
@@ -144,6 +157,17 @@ def _begin(admin: Any, request: HttpRequest, title: str) -> tuple[ExplorerForm, 
         "spans_organizations": get_access(request).spans_organizations,
     }
     return form, context
+
+
+def _read_saved(request: HttpRequest, form: ExplorerForm) -> dict[str, Any]:
+    """Return the searches that the person may open, and the page that saves this one."""
+    readable: Any = narrow(SavedSearch.objects.select_related("organization"), get_access(request), roles=EVENT_READERS)
+    organization = form.cleaned_data["organization"]
+    asked = {"query": form.make_query(organization=None), "organization": organization}
+    return {
+        "saved": [(search, get_address(search)) for search in readable.visible_to(request.user)[:_MOST_SAVED]],
+        "save_url": f"{reverse('admin:orgs_savedsearch_add')}?{urlencode({k: v for k, v in asked.items() if v})}",
+    }
 
 
 def _describe(form: ExplorerForm) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from orgs.models.organizations import (
     validate_paths,
 )
 from orgs.models.people import Group, GroupMembership, Identity, Membership, User
+from orgs.models.searches import SavedSearch
 
 __all__ = [
     "Application",
@@ -22,6 +23,7 @@ __all__ = [
     "IssuedToken",
     "Membership",
     "Organization",
+    "SavedSearch",
     "SigningKey",
     "SnapshotVersion",
     "User",
