@@ -39,6 +39,10 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         """Return one event for each use of an integration: the one that opened it, or that denied it."""
         return self.filter(Q(type__in=_CALLS) & ~Q(phase="completed"))
 
+    def results_of_calls(self) -> AuditEventQuerySet:
+        """Return the event with which each call ended: completed, or denied."""
+        return self.filter(Q(type__in=_CALLS) & ~Q(phase="requested"))
+
     def with_results(self) -> AuditEventQuerySet:
         """Annotate calls with `result` (an Outcome), `result_account` and `result_latency_us`.
 

@@ -10,6 +10,7 @@ from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from connections.models import Capability
@@ -17,6 +18,7 @@ from kontext.portal.calls import get_events, read_lines
 from kontext.portal.delegations import Acting, get_delegations, get_end, get_ended, read_acting
 from kontext.portal.effects import group_by_integration, read_effects
 from kontext.portal.errands import read_connections
+from kontext.portal.usage import read_usage
 from orgs.access import get_membership, portal_login_required
 from orgs.http import make_actor
 from orgs.models import Application, Delegation, Membership
@@ -66,6 +68,7 @@ def application(request: HttpRequest, application_id: UUID) -> HttpResponse:
         "scopes": describe_scopes(delegation.scopes),
         "integrations": group_by_integration(acting.integrations, lines, read_connections(membership)),
         "calls": _read_calls(membership, application_id),
+        "usage": read_usage(membership, application_id, timezone.now()),
         **_read_beginning(membership, delegation.application),
     }
     return render(request, "portal/application.html", context)
@@ -98,7 +101,9 @@ def pause(request: HttpRequest, application_id: UUID) -> HttpResponse:
     (pause_delegation if wanted == "pause" else resume_delegation)(delegation=delegation)
     said = "is paused: its calls are refused until you resume it" if wanted == "pause" else "may act for you again"
     messages.success(request, f"{application} {said}.")
-    return HttpResponseRedirect(reverse("portal:application", args=[application_id]))
+    is_from_list = request.POST.get("back") == "list"
+    address = reverse("portal:applications") if is_from_list else reverse("portal:application", args=[application_id])
+    return HttpResponseRedirect(address)
 
 
 @portal_login_required
@@ -193,6 +198,7 @@ def _show_ended(request: HttpRequest, membership: Membership, application_id: UU
         "delegation": former,
         "ended_at": get_end(former),
         "calls": _read_calls(membership, application_id),
+        "usage": read_usage(membership, application_id, timezone.now()),
     }
     return render(request, "portal/application_ended.html", context)
 

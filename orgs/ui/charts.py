@@ -9,6 +9,7 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 520, 180
 _LEFT, _TOP, _BOTTOM = 30, 16, 22
 _SERIES = 5
+_MOST_LABELS = 7
 OTHERS = "Others"
 
 
@@ -26,7 +27,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Day:
+    """One column. Of many columns only some are labelled, the last among them: as many as there is room for."""
+
     label: str
+    is_labelled: bool
     x: float
     total: int
     total_y: float
@@ -74,7 +78,10 @@ def make_bar_chart(
         column = {name: values[index] for name, values in series.items()}
         blocks += _stack(day, column, round(x + step * 0.2, 1), round(step * 0.6, 1), top, tones)
         y = round(_y(totals[index], top) - 5, 1)
-        made_days.append(Day(_label(day), round(x + step / 2, 1), totals[index], y, tuple(column.values())))
+        is_labelled = (len(days) - 1 - index) % -(-len(days) // _MOST_LABELS) == 0
+        made_days.append(
+            Day(_label(day), is_labelled, round(x + step / 2, 1), totals[index], y, tuple(column.values()))
+        )
     lines = tuple(Line(_y(value, top), value) for value in (0, top // 2, top))
     return BarChart(title, tuple(series), tuple(made_days), tuple(blocks), lines, sum(totals), tuple(tones))
 

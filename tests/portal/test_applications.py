@@ -274,3 +274,40 @@ def test_begin_for_others_or_with_what_does_not_exist_is_not_found(cast: Cast, a
             answer = getattr(sign_in(person), method)(address(cast, "begin", "everything"))
             assert answer.status_code == 404
     assert not Rule.objects.exists()
+
+
+def test_application_page_says_what_was_used_with_which_account_and_when(cast: Cast, alice: Client) -> None:
+    for outcome, days in (("ok", 1), ("ok", 2), ("denied", 3), ("error_remote", 4), ("ok", 40)):
+        ago = dt.timedelta(days=days)
+        make_call(cast.pr_bot, cast.alice, cast.create_issue, outcome, ago=ago, account="alice-acme")
+    make_call(cast.pr_bot, cast.alice, cast.delete_repo, "denied")
+    make_call(cast.pr_bot, cast.bob, cast.create_issue)
+    usage = alice.get(address(cast)).context["usage"]
+    assert [(line.words, line.account, line.calls, line.refused, line.failed) for line in usage.lines] == [
+        ("github:delete_repo", "", 1, 1, 0),
+        ("github:create_issue", "alice-acme", 4, 1, 1),
+    ]
+    assert usage.chart.total == 5
+    assert dict(
+        zip(usage.chart.names, map(sum, zip(*[day.counts for day in usage.chart.days], strict=True)), strict=True)
+    ) == {
+        "Done": 2,
+        "Refused": 2,
+        "Failed": 1,
+    }
+    words = read_words(alice.get(address(cast)))
+    assert "github:create_issue alice-acme 4" in words
+
+
+def test_ended_application_still_says_what_it_used(cast: Cast, alice: Client) -> None:
+    make_call(cast.pr_bot, cast.alice, cast.create_issue, account="alice-acme")
+    alice.post(address(cast, "stop"))
+    assert "alice-acme" in read_words(alice.get(address(cast)))
+
+
+def test_pause_from_the_list_leads_back_to_it(cast: Cast, alice: Client) -> None:
+    answer = alice.post(address(cast, "pause"), {"wanted": "pause", "back": "list"})
+    assert answer.headers["Location"] == "/applications/"
+    words = read_words(alice.get("/applications/"))
+    assert "Resume PR-Bot" in words
+    assert "Paused by you" in words
