@@ -18,6 +18,7 @@ from unfold.decorators import display
 
 from audit.models import AuditEvent
 from audit.proofs import NotSealedError, prove_event
+from orgs.admin.charts import show_charts
 from orgs.admin.explorer import describe_neighbours, show_histogram, show_list, show_timeline
 from orgs.admin.payloads import PayloadMixin
 from orgs.admin_site import OrganizationModelAdmin
@@ -63,7 +64,8 @@ class AuditEventAdmin(PayloadMixin, OrganizationModelAdmin):  # type: ignore[mis
     def get_urls(self) -> Any:
         timeline = path("timeline/", self.admin_site.admin_view(self.timeline), name="audit_auditevent_timeline")
         histogram = path("histogram/", self.admin_site.admin_view(self.histogram), name="audit_auditevent_histogram")
-        return [timeline, histogram, *super().get_urls()]
+        charts = path("charts/", self.admin_site.admin_view(self.charts), name="audit_auditevent_charts")
+        return [timeline, histogram, charts, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, str] | None = None) -> Any:
         """The list is the explorer: Django's own counts and pages by number, which a long log is too long for."""
@@ -74,6 +76,9 @@ class AuditEventAdmin(PayloadMixin, OrganizationModelAdmin):  # type: ignore[mis
 
     def histogram(self, request: HttpRequest) -> HttpResponse:
         return show_histogram(self, request)
+
+    def charts(self, request: HttpRequest) -> HttpResponse:
+        return show_charts(self, request)
 
     def changeform_view(
         self,

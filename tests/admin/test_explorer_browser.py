@@ -77,6 +77,8 @@ def test_pages_fit_and_complain_about_nothing(
         "nothing": f"{LIST}?capability=nothing",
         "timeline": f"{TIMELINE}?session={SESSION['session']}",
         "call": f"{LIST}{call.pk}/change/",
+        "charts": f"{LIST}charts/?by=application",
+        "save": "/admin/orgs/savedsearch/add/?query=outcome%3Ddenied",
     }.items():
         page.goto(address)
         page.wait_for_load_state("networkidle")
