@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 ED25519 = 0x01
 COSIGNATURE = 0x04
 _MOST_SIGNATURES = 64
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _YEAR_10000 = 253_402_300_800
 _SIGNATURE_LINE = re.compile(r"\A— ([^\s+]+) ([A-Za-z0-9+/=]+)\Z")
 _KEY = re.compile(r"\A([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)\Z")
@@ -87,8 +88,8 @@ def parse_checkpoint(text: str) -> Checkpoint:
     if len(lines) < 4 or not lines[0] or not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]):
         raise NoteError("this is no checkpoint: its lines are the origin, the size and the root")
     root = _decode(lines[2])
-    if len(root) != hashlib.sha256().digest_size:
-        raise NoteError("this is no checkpoint: its root has not 32 bytes")
+    if len(root) != hashlib.sha256().digest_size or int(lines[1]) >= 2**63:
+        raise NoteError("this is no checkpoint: its root has not 32 bytes, or its size is beyond all measure")
     return Checkpoint(lines[0], int(lines[1]), root)
 
 
@@ -197,7 +198,7 @@ def _write_signature(key: VerifierKey, signature: bytes) -> str:
 def _split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     body, separator, tail = note.rpartition("\n\n")
     lines = tail.removesuffix("\n").split("\n")
-    if not separator or not tail.endswith("\n") or len(lines) > _MOST_SIGNATURES:
+    if not separator or not tail.endswith("\n") or len(lines) > _MOST_SIGNATURES or _CONTROL.search(note):
         raise NoteError("this is no signed note: after its text come an empty line and signatures")
     return f"{body}\n", [_read_signature(line) for line in lines]
 

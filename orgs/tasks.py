@@ -47,9 +47,9 @@ def delete_unclaimed() -> None:
 @shared_task(name="orgs.publish_checkpoints", ignore_result=True)
 def publish() -> None:
     publish_checkpoints()
+    deliver_checkpoints()
     for name in get_checkpoint_outlets():
         give_to.apply_async((name,), expires=CHECKPOINT_SECONDS)
-    deliver_checkpoints()
 
 
 @shared_task(name="orgs.give_checkpoints_to_outlet", ignore_result=True)

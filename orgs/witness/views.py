@@ -26,6 +26,7 @@ from orgs.witness.logs import read_trusted_logs
 logger = logging.getLogger(__name__)
 
 SUBMISSIONS = Limit("witness-submissions", uses=600)
+REFUSALS = Limit("witness-refusals", uses=20, seconds=3600)
 # 63 hashes and 64 signatures are 10 KB, post-quantum ones 320.
 _MOST_BYTES = 400_000
 _TEXT = "text/plain; charset=utf-8"
@@ -39,11 +40,12 @@ def add_checkpoint(request: HttpRequest) -> HttpResponse:
     if wait:
         text = f"Too many requests: try again in {wait} seconds."
         return _answer_error(429, "kontext_rate_limited", text, **{"Retry-After": str(wait)})
-    if int(request.META.get("CONTENT_LENGTH") or 0) > _MOST_BYTES:
+    body = request.read(_MOST_BYTES + 1)
+    if len(body) > _MOST_BYTES:
         return _answer_error(413, "kontext_body_too_large", f"A submission has at most {_MOST_BYTES} bytes.")
     try:
         trusted = read_trusted_logs()
-        submission = parse_submission(request.read(_MOST_BYTES))
+        submission = parse_submission(body)
         return HttpResponse(_cosign(submission, trusted.get(submission.origin, ())), content_type=_TEXT)
     except ConflictError as conflict:
         return HttpResponse(f"{conflict.size}\n", status=conflict.status, content_type=SIZE_TYPE)
@@ -67,15 +69,25 @@ def _cosign(submission: Submission, keys: Sequence[VerifierKey]) -> str:
     try:
         return cosign_checkpoint(submission, keys=keys, cosign=cosign_text)
     except InconsistentError as error:
-        # Signed by the log, and not what it signed before: this may be all the evidence that there ever is.
-        record_event(
-            type=EventType.WITNESS_REFUSED,
-            organization_id=None,
-            outcome="denied",
-            actor=make_actor(),
-            details={"name": submission.origin, "note": submission.note[:4000], "reason": str(error)},
-        )
+        logger.warning("%s was not cosigned: %s", submission.origin, error)
+        _keep_evidence(submission, error)
         raise
+
+
+def _keep_evidence(submission: Submission, error: InconsistentError) -> None:
+    """Keep what the log has signed, and what is not what it signed before: this may be all the proof there ever is.
+
+    Anybody can send an old checkpoint with a proof that proves nothing, so there is a limit.
+    """
+    if record_use(REFUSALS, submission.origin):
+        return
+    record_event(
+        type=EventType.WITNESS_REFUSED,
+        organization_id=None,
+        outcome="denied",
+        actor=make_actor(),
+        details={"name": submission.origin, "note": submission.note[:4000], "reason": str(error)},
+    )
 
 
 def _answer_error(status: int, code: str, message: str, **headers: str) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, transaction
 from audit.models import WitnessedLog
 from audit.notes import (
     COSIGNATURE,
+    Checkpoint,
     NoteError,
     UntrustedNoteError,
     VerifierKey,
@@ -23,6 +24,7 @@ from audit.notes import (
     parse_key,
     parse_witness_key,
     read_cosignatures,
+    sign_note,
 )
 from audit.services.cosign import cosign_checkpoint
 from audit.witness import (
@@ -163,11 +165,20 @@ def test_cosign_ignores_signatures_of_others_and_keeps_none() -> None:
         ({"proof": [bytes(32)]}, InconsistentError),
         ({"note": "x\n"}, WitnessError),
         ({"note": "a\nb\nc\n\n— a AAAA\n"}, WitnessError),
+        ({"note": Log().note(3).replace("\n3\n", "\n3\n\x00")}, WitnessError),
+        ({"note": Log().note(3).replace("\n3\n", "\n9999999999999999999\n")}, WitnessError),
     ],
 )
 def test_cosign_of_what_makes_no_sense_is_refused(changes: dict[str, Any], error: type[WitnessError]) -> None:
     with pytest.raises(error):
         submit(Log(), 0, 3, **changes)
+
+
+def test_cosign_of_a_log_beyond_all_measure_is_refused() -> None:
+    log = Log()
+    head = Checkpoint(log.origin, 2**63, bytes(32))
+    with pytest.raises(WitnessError):
+        submit(log, 0, 3, note=sign_note(str(head), log.origin, [log.key]))
 
 
 def test_cosign_of_an_empty_log_needs_the_empty_root() -> None:

@@ -18,6 +18,7 @@ from audit.notes import open_checkpoint, read_cosignatures
 from audit.services.seal import seal_events
 from kontext.doctor import outlets as doctor
 from orgs import outbound, tasks
+from orgs.limits import Limit
 from orgs.outbound import OutboundError, OutboundResponse
 from orgs.outlets.checkpoints import get_checkpoint_outlets
 from orgs.services.checkpoint_keys import get_verifier_keys, sign_checkpoint
@@ -189,6 +190,19 @@ def test_witness_answers_as_the_protocol_has_it(wire: Wire, settings: Settings) 
     assert post(b"x" * 400_001).status_code == 413
     assert Client().get("/witness/add-checkpoint").status_code == 405
     assert WitnessedLog.objects.get().size == 3
+
+
+def test_witness_keeps_evidence_and_not_too_much_of_it(
+    wire: Wire, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log("often.test/log")
+    Path(settings.WITNESS_LOGS).write_text(f"{log.verifier}\n")
+    monkeypatch.setattr(views, "REFUSALS", Limit("witness-refusals-tested", uses=2, seconds=3600))
+    Client().generic("POST", "/witness/add-checkpoint", log.submit(0, 3).encode())
+    for _ in range(4):
+        answer = Client().generic("POST", "/witness/add-checkpoint", log.fork().submit(3, 4).encode())
+        assert answer.status_code == 422
+    assert AuditEvent.objects.filter(type="witness.refused").count() == 2
 
 
 def test_witness_shows_the_newest_checkpoint_of_a_log(wire: Wire, settings: Settings) -> None:
