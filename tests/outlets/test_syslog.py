@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +28,7 @@ from orgs.outlets import syslog
 from orgs.outlets.base import OutletError, UnreachableError
 from orgs.outlets.configured import get_outlets
 from orgs.outlets.syslog import SyslogOutlet, make_message
+from tests.e2e.processes import free_port
 from tests.outlets.collectors import make_batch
 
 pytestmark = pytest.mark.django_db
@@ -239,3 +243,46 @@ def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(public, private)
     return context, public
+
+
+def test_rsyslog_reads_what_is_sent(tmp_path: Path) -> None:
+    """Against a collector that somebody else wrote, and that many have."""
+    program = shutil.which("rsyslogd") or shutil.which("rsyslogd", path="/usr/sbin:/sbin")
+    if program is None:
+        pytest.skip("rsyslog is not installed")
+    port, target, batch = free_port(), tmp_path / "received", make_batch(200, name="ü=|\\")
+    (tmp_path / "rsyslog.conf").write_text(
+        f'global(workDirectory="{tmp_path}" maxMessageSize="64k")\n'
+        'module(load="imtcp")\n'
+        f'input(type="imtcp" address="127.0.0.1" port="{port}")\n'
+        'template(name="whole" type="string" string="%pri% %hostname% %app-name% %msgid% %msg%\\n")\n'
+        f'action(type="omfile" file="{target}" template="whole")\n'
+    )
+    command = [program, "-n", "-f", str(tmp_path / "rsyslog.conf"), "-i", str(tmp_path / "pid")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as collector:
+        try:
+            _wait_for(port)
+            outlet("tcp", port).send(batch)
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and len(_read_lines(target)) < 200:
+                time.sleep(0.1)
+        finally:
+            collector.terminate()
+    lines = _read_lines(target)
+    assert re.findall(r"externalId=(\S+)", "\n".join(lines)) == [str(event.pk) for event in batch.events]
+    assert lines[0].startswith("110 kontext.test kontext person.signed_in")
+    assert "ü\\=|" in lines[0]
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+
+
+def _read_lines(target: Path) -> list[str]:
+    return target.read_text().splitlines() if target.exists() else []
