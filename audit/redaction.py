@@ -37,11 +37,25 @@ _IN_TEXT = re.compile(
     (?:\\?"[^"\n]*"|'[^'\n]*'|(?:(?:bearer|basic|token)\s{1,8})?[^\s&,;]+)""",
     re.IGNORECASE | re.VERBOSE,
 )
-_ELSEWHERE = (
-    (re.compile(r"\b(bearer|basic)\s{1,8}[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {REDACTED}"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), REDACTED),
-    (re.compile(r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,32}PRIVATE KEY-----)?"), REDACTED),
-    (re.compile(r"(://[^\s/:@]{0,256}:)[^\s/@]{1,256}@"), rf"\1{REDACTED}@"),
+# What to look for in running text, with a word of which one must be in it: finding that takes a hundredth of the time.
+_IN_TEXTS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+    (
+        ("pass", "secret", "token", "authorization", "credential", "cookie", "key"),
+        _IN_TEXT,
+        rf"\1{REDACTED}",
+    ),
+    (
+        ("bearer", "basic"),
+        re.compile(r"\b(bearer|basic)\s{1,8}[\w.~+/=-]{8,}", re.IGNORECASE),
+        rf"\1 {REDACTED}",
+    ),
+    (("eyj",), re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), REDACTED),
+    (
+        ("private key",),
+        re.compile(r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,32}PRIVATE KEY-----)?"),
+        REDACTED,
+    ),
+    (("://",), re.compile(r"(://[^\s/:@]{0,256}:)[^\s/@]{1,256}@"), rf"\1{REDACTED}@"),
 )
 
 # The names on the way to what is left out. "*" is any one name; lists count for nothing.
@@ -102,9 +116,10 @@ def _redact_text(text: str, paths: tuple[Path, ...], anywhere: tuple[Path, ...],
             pass  # looks like it, and is not
         else:
             return orjson.dumps(_redact(value, paths, anywhere, depth + 1)).decode()
-    text = _IN_TEXT.sub(rf"\1{REDACTED}", text)
-    for pattern, replacement in _ELSEWHERE:
-        text = pattern.sub(replacement, text)
+    folded = text.casefold()
+    for words, pattern, replacement in _IN_TEXTS:
+        if any(word in folded for word in words):
+            text = pattern.sub(replacement, text)
     return text
 
 
