@@ -35,7 +35,7 @@ class TreeAdmin(OrganizationModelAdmin):
     fieldsets = (
         (None, {"fields": ("organization_name", "origin", "size", "root", "sealed_at")}),
         ("Signed head", {"fields": ("checkpoint_shown", "keys_shown")}),
-        ("Published", {"fields": ("published_size", "published_at", "cosigned_shown", "outlets_shown")}),
+        ("Published", {"fields": ("published_size", "published_at", "cosigned_shown")}),
     )
     readonly_fields = (
         "organization_name",
@@ -50,6 +50,12 @@ class TreeAdmin(OrganizationModelAdmin):
     def get_urls(self) -> Any:
         download = self.admin_site.admin_view(self.download)
         return [path("<uuid:object_id>/checkpoint", download, name="audit_tree_checkpoint"), *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        # Where the installation sends events, and what is wrong there, is its operators' business.
+        outlets = [("Outlets", {"fields": ("outlets_shown",)})] if request.user.is_superuser else []
+        return [*fieldsets, *outlets]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         name = Organization.objects.filter(pk=OuterRef("organization_id")).values("name")

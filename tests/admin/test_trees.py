@@ -72,6 +72,9 @@ def test_tree_shows_its_witnesses_and_its_outlets(cast: Cast, tree: Tree, root: 
     assert "— witness.test/w c2lnbmVk" in page
     assert f"splunk: 1 of {tree.size}, failing since" in page
     assert "it answered HTTP 403" in page
+    theirs = sign_in(cast.carol).get(address).content.decode()
+    assert "— witness.test/w c2lnbmVk" in theirs
+    assert "splunk" not in theirs
 
 
 def test_tree_of_the_installation_is_for_superusers(cast: Cast, root: Client) -> None:
