@@ -231,9 +231,12 @@ def test_refused_form_takes_the_focus_to_what_is_wrong(cast: Cast, open_browser:
 def test_pausing_resuming_and_stopping_can_be_seen_to_have_worked(cast: Cast, open_browser: OpenBrowser) -> None:
     page = open_browser(cast.alice)
     page.goto("/applications/")
-    page.get_by_role("link", name="PR-Bot").click()
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause PR-Bot").click()
+    expect(page.get_by_role("button", name="Resume PR-Bot")).to_be_visible()
+    page.get_by_role("link", name="PR-Bot", exact=True).click()
     expect(page.get_by_text("You paused PR-Bot.")).to_be_visible()
+    look(page, "application-paused")
+    assert find_problems(page) == []
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_text("PR-Bot may act for you again.")).to_be_visible()
     page.get_by_role("link", name="Stop acting for me").click()
