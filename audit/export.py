@@ -12,12 +12,14 @@ from pathlib import Path
 
 import psycopg
 
-from audit import merkle, notes, verifier
+from audit import merkle, notes, statements, verifier
 from audit.leaves import COLUMNS
 from audit.merkle import prove_inclusion
-from audit.models import Checkpoint, Tree
+from audit.models import Checkpoint, RetentionStatement, Tree
 from audit.notes import VerifierKey
 from audit.proofs import StoredNodes, find_cosigned, get_cosigned_note, get_newest_checkpoint, prove_growth
+from audit.services.retain import read_dropped
+from audit.statements import Dropped
 from audit.verification.blocks import BLOCK, SESSION, Task, read_leaves
 from audit.verification.verify import get_server_parameters
 
@@ -35,6 +37,7 @@ proofs.jsonl    where this is a part of the log: for each event, the hashes from
 checkpoint      the signed head of the tree: https://c2sp.org/tlog-checkpoint
 keys            the keys that verify it: https://c2sp.org/signed-note
 cosigned        where there are witnesses: the newest checkpoint that each has signed; give `--witness` its key
+statements      of what was dropped as it is kept no longer: signed notes that name the leaves
 """
 
 
@@ -74,7 +77,8 @@ def export_tree(
         folder.mkdir(parents=True)
     except FileExistsError:
         raise ExportError(f"{folder} exists: name a new folder") from None
-    count = _write_events(tree, checkpoint, folder, period, progress)
+    dropped, _, _ = read_dropped(tree, keys)
+    count = _write_events(tree, checkpoint, folder, period, dropped, progress)
     cosigned = find_cosigned(tree, checkpoint.size)
     manifest = {
         "format": 1,
@@ -92,6 +96,8 @@ def export_tree(
     _write(folder / "keys", "".join(f"{key}\n" for key in keys))
     if cosigned:
         _write(folder / "cosigned", "".join(get_cosigned_note(found) for found in cosigned))
+    written = RetentionStatement.objects.filter(tree=tree).order_by("pk").values_list("note", flat=True)
+    _write(folder / "statements", "".join(written))
     _write(folder / "verify.py", make_verifier())
     _write(folder / "README.txt", _README.format(origin=tree.origin))
     return count
@@ -104,7 +110,7 @@ def _prove(tree: Tree, cosigned: Checkpoint, head: Checkpoint) -> list[str]:
 
 def make_verifier() -> str:
     """Return audit/verifier.py as one file, with what it needs of ours before it."""
-    parts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (merkle, notes, verifier)]
+    parts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (merkle, notes, statements, verifier)]
     docstring = ast.get_docstring(ast.parse(parts[-1]), clean=False)
     body = "\n\n".join(_strip(part) for part in parts)
     return f'"""{docstring}"""\n\nfrom __future__ import annotations\n\n{body}'
@@ -122,11 +128,19 @@ def _strip(source: str) -> str:
 
 
 def _write_events(
-    tree: Tree, checkpoint: Checkpoint, folder: Path, period: Period, progress: Callable[[int, int], None]
+    tree: Tree,
+    checkpoint: Checkpoint,
+    folder: Path,
+    period: Period,
+    dropped: Dropped,
+    progress: Callable[[int, int], None],
 ) -> int:
     count, nodes = 0, StoredNodes(tree)
     with (folder / "events.jsonl").open("wb") as events, (folder / "proofs.jsonl").open("w") as proofs:
-        for index, version, data in _read_events(tree, checkpoint.size, period, progress):
+        for index, version, data, leaf in _read_events(tree, checkpoint.size, period, dropped, progress):
+            if data is None:
+                events.write(b'{"index": %d, "dropped": "%b"}\n' % (index, base64.b64encode(leaf)))
+                continue
             events.write(b'{"index": %d, "version": %d, "event": %b}\n' % (index, version, data))
             if not period.is_everything:
                 hashes = [base64.b64encode(hash_).decode() for hash_ in prove_inclusion(index, checkpoint.size, nodes)]
@@ -138,16 +152,23 @@ def _write_events(
 
 
 def _read_events(
-    tree: Tree, size: int, period: Period, progress: Callable[[int, int], None]
-) -> Iterator[tuple[int, int, bytes]]:
-    """Yield index, version and data. An event that is gone is left out, which the verifier will say."""
+    tree: Tree, size: int, period: Period, dropped: Dropped, progress: Callable[[int, int], None]
+) -> Iterator[tuple[int, int, bytes | None, bytes]]:
+    """Yield index, version, data and hash of the leaf.
+
+    One that was dropped has no data, and is left out of a part. One that is gone otherwise is left out of all, which
+    the verifier will say.
+    """
     with psycopg.connect(**get_server_parameters(), autocommit=True) as server:
         server.execute(SESSION)
         for start in range(0, size, BLOCK):
             end = min(start + BLOCK, size)
-            for index, _key, version, _hash, moment, data in read_leaves(server, Task(tree.pk, start, end)):
+            task = Task(tree.pk, start, end, dropped=dropped.within(start, end))
+            for index, _key, version, leaf, moment, data in read_leaves(server, task):
                 if moment is not None and period.includes(moment):
-                    yield index, version, data
+                    yield index, version, data, leaf
+                elif moment is None and index in dropped and period.is_everything:
+                    yield index, version, None, leaf
             progress(end, size)
 
 

@@ -299,3 +299,23 @@ class WitnessedLog(models.Model):
 
     def __str__(self) -> str:
         return self.origin
+
+
+class RetentionStatement(models.Model):
+    """A signed statement (audit.statements) that a month's events were dropped from a tree. Append-only.
+
+    `lower` and `upper` are between which calls they were: what was kept of those calls' content may be deleted.
+    """
+
+    tree = models.ForeignKey(Tree, on_delete=models.PROTECT)
+    month = models.CharField(max_length=16)
+    lower = models.UUIDField()
+    upper = models.UUIDField()
+    note = models.TextField()
+    dropped_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("tree", "lower"), name="audit_retention_once_per_month")]
+
+    def __str__(self) -> str:
+        return f"statement of {self.month}"

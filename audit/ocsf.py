@@ -113,6 +113,7 @@ VOCABULARY: dict[EventType, Meaning] = {
     EventType.GROUP_CHANGED: _entity("A group was made, changed or deleted", _UPDATE),
     EventType.KEY_ROTATED: _entity("The installation signs with a new key", _UPDATE),
     EventType.AUDIT_EXPORTED: Meaning("The audit trail was exported", Class.API_ACTIVITY, 2),
+    EventType.AUDIT_DROPPED: _entity("A month of the audit trail was dropped, as it is kept no longer", _DELETE),
     EventType.PAYLOAD_VIEWED: Meaning("Somebody looked at what was kept of a call's content", Class.API_ACTIVITY, 2),
     EventType.PAYLOADS_ERASED: _entity("What was kept of a person's calls was erased", _DELETE),
     EventType.WITNESS_REFUSED: _entity("A log that is witnessed here showed another history than before", _UPDATE),

@@ -67,6 +67,7 @@ class EventType(StrEnum):
     SEARCH_SAVED = "search.saved"
     SEARCH_CHANGED = "search.changed"
     SEARCH_DELETED = "search.deleted"
+    AUDIT_DROPPED = "audit.dropped"
     PAYLOAD_VIEWED = "payload.viewed"
     PAYLOADS_ERASED = "payload.erased"
     WITNESS_REFUSED = "witness.refused"

@@ -31,8 +31,10 @@ from audit.notes import (
     read_cosignatures,
     read_notes,
 )
+from audit.statements import Dropped, open_statement
 
 # What follows "event" up to the last brace is the leaf's data, byte for byte.
+_GONE = re.compile(rb'\A\{"index": ([0-9]{1,18}), "dropped": "([A-Za-z0-9+/]{43}=)"\}\n\Z')
 _LINE = re.compile(rb'\A\{"index": ([0-9]{1,18}), "version": ([0-9]{1,3}), "event": (\[.*\])\}\n\Z', re.DOTALL)
 
 
@@ -73,16 +75,17 @@ def verify_bundle(
     if not manifest.get("complete"):
         if earlier:
             raise BundleError("kept checkpoints can only be compared with a complete export")
-        count = _verify_part(folder, head)
+        count, dropped = _verify_part(folder, head), 0
     else:
-        count = _verify_whole(folder, head, earlier)
+        count, dropped = _verify_whole(folder, head, earlier, _read_statements(folder, head.origin, trusted))
     if count != manifest.get("count"):
         raise BundleError(f"the bundle has {count} events, but says that it has {manifest.get('count')}")
     cosigned = _verify_cosigned(folder, manifest, head, trusted, witnesses)
     _verify_payloads(folder)
     whole = "all" if manifest.get("complete") else "part of the"
     source = "the key you gave" if keys else "a key that came with the bundle: compare it with one from elsewhere"
-    text = f"{count} events, {whole} {head.size} of {head.origin}, are as they were sealed; signed with {source}"
+    gone = f"; {dropped} were dropped, as signed statements say" if dropped else ""
+    text = f"{count} events, {whole} {head.size} of {head.origin}, are as they were sealed{gone}; signed with {source}"
     return f"{text}{cosigned}"
 
 
@@ -125,22 +128,26 @@ def _read_cosignatures(note: str, witness: VerifierKey) -> list[Any]:
         raise BundleError(str(error)) from None
 
 
-def _verify_whole(folder: Path, head: Checkpoint, earlier: Sequence[Checkpoint]) -> int:
+def _verify_whole(folder: Path, head: Checkpoint, earlier: Sequence[Checkpoint], dropped: Dropped) -> tuple[int, int]:
+    """Return how many events are there, and how many were dropped."""
     wanted = {checkpoint.size: checkpoint for checkpoint in [*earlier, head]}
     if any(checkpoint.origin != head.origin for checkpoint in earlier):
         raise BundleError("a checkpoint that was kept is of another log")
     if max(wanted) > head.size:
         raise BundleError(f"the log had {max(wanted)} events once, and has {head.size} here: the newest are missing")
-    frontier = Frontier()
+    frontier, gone = Frontier(), 0
     _compare(frontier, wanted)
-    for index, leaf in _read_events(folder):
+    for index, leaf, is_there in _read_events(folder):
         if index != frontier.size:
             raise BundleError(f"event {frontier.size} is missing: event {index} stands in its place")
+        if not is_there and index not in dropped:
+            raise BundleError(f"event {index} is missing, and no signed statement says that it was dropped")
+        gone += not is_there
         frontier = frontier.append([leaf])
         _compare(frontier, wanted)
     if frontier.size != head.size:
         raise BundleError(f"the newest events are missing: {frontier.size} of {head.size} are there")
-    return frontier.size
+    return frontier.size - gone, gone
 
 
 def _compare(frontier: Frontier, wanted: dict[int, Checkpoint]) -> None:
@@ -152,7 +159,9 @@ def _compare(frontier: Frontier, wanted: dict[int, Checkpoint]) -> None:
 def _verify_part(folder: Path, head: Checkpoint) -> int:
     count, last = 0, -1
     proofs = _read_proofs(folder)
-    for index, leaf in _read_events(folder):
+    for index, leaf, is_there in _read_events(folder):
+        if not is_there:
+            raise BundleError(f"event {index} is missing")
         proof_index, hashes = next(proofs, (-1, []))
         if proof_index != index or index <= last:
             raise BundleError(f"event {index} has no proof, or is not in order")
@@ -195,13 +204,18 @@ def _read_digests(folder: Path) -> Iterator[tuple[str, str]]:
                 yield event[_ID], str(note.get("digest"))
 
 
-def _read_events(folder: Path) -> Iterator[tuple[int, bytes]]:
+def _read_events(folder: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield of each line its place in the tree, the hash of the leaf, and whether the event is there."""
     with _open_file(folder / "events.jsonl") as file:
         for number, line in enumerate(file, 1):
+            gone = _GONE.match(line)
+            if gone is not None:
+                yield int(gone[1]), base64.b64decode(gone[2]), False
+                continue
             found = _LINE.match(line)
             if found is None or int(found[2]) > 255:
                 raise BundleError(f"line {number} of events.jsonl is no event")
-            yield int(found[1]), hash_leaf(bytes([int(found[2])]) + found[3])
+            yield int(found[1]), hash_leaf(bytes([int(found[2])]) + found[3]), True
 
 
 def _read_proofs(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
@@ -212,6 +226,16 @@ def _read_proofs(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
                 yield int(proof["index"]), [base64.b64decode(hash_, validate=True) for hash_ in proof["hashes"]]
             except (ValueError, KeyError, TypeError):
                 raise BundleError(f"line {number} of proofs.jsonl is no proof") from None
+
+
+def _read_statements(folder: Path, origin: str, keys: Sequence[VerifierKey]) -> Dropped:
+    if not (folder / "statements").exists():
+        return Dropped()
+    try:
+        opened = [open_statement(note, origin, keys) for note in read_notes(_read(folder / "statements"))]
+    except NoteError as error:
+        raise BundleError(f"a statement of what was dropped can't be trusted: {error}") from None
+    return Dropped(run for statement in opened for run in statement.leaves)
 
 
 def _read_keys(folder: Path, given: Sequence[str]) -> list[VerifierKey]:

@@ -43,6 +43,8 @@ CHECKPOINT_S3 = env("KONTEXT_CHECKPOINT_S3", default="")
 # Who cosigns our checkpoints, and whose we cosign (orgs/witness).
 WITNESSES = env("KONTEXT_WITNESSES", default="")
 WITNESS_LOGS = env("KONTEXT_WITNESS_LOGS", default="")
+# How many whole months of the audit trail `manage.py audit retain` leaves besides this one; 0 is all.
+AUDIT_MONTHS = env.int("KONTEXT_AUDIT_MONTHS", default=0)
 # Where audit events are sent besides (orgs/outlets): any number of these, each at its own pace.
 EVENT_STREAM_FILE = env("KONTEXT_EVENT_STREAM_FILE", default="")
 EVENT_STREAM_URL = env("KONTEXT_EVENT_STREAM_URL", default="")

@@ -13,7 +13,17 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-_APPEND_ONLY = ("tree", "leaf", "node", "checkpoint", "payload", "payloadkey", "cosignature", "witnessedlog")
+_APPEND_ONLY = (
+    "tree",
+    "leaf",
+    "node",
+    "checkpoint",
+    "payload",
+    "payloadkey",
+    "cosignature",
+    "witnessedlog",
+    "retentionstatement",
+)
 # Of the log each partition has a trigger of its own against TRUNCATE.
 _SWITCH_PARTITIONS = """DO $$ DECLARE part regclass; BEGIN
     FOR part IN SELECT relid FROM pg_partition_tree('audit_auditevent') LOOP

@@ -11,34 +11,47 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import pq
 from psycopg.pq import ExecStatus
 
 from audit.leaves import hash_event, versioned_data_sql
 from audit.merkle import compute_root
 from audit.notes import NoteError, parse_checkpoint
+from audit.statements import Dropped
 from audit.verification.classify import Row, explain
-from audit.verification.findings import Kind, Tampering
+from audit.verification.copying import HEADER_BYTES, SIGNATURE, check_result
+from audit.verification.findings import Kind, Tampering, make_double
+from audit.verification.quick import find_calls, read_in_bulk
 
 LEVEL = 14
 BLOCK = 1 << LEVEL
 _CHUNK_LEVEL = 8
 _CHUNK = 1 << _CHUNK_LEVEL
 # Each leaf looks its event up by key, whatever the planner believes of tables that grow.
-SESSION = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
+SESSION = """
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off;
+    SET max_parallel_workers_per_gather = 0; SET timezone = 'UTC'; SET datestyle = 'ISO'
+"""
 
 
 _FOREVER = 2**63
+_ALL_CALLS = (UUID(int=0), UUID(int=2**128 - 1))
+
+# Index, event, version, hash, moment of recording, and data.
+Leaf = tuple[int, bytes, int, bytes, Any, bytes]
 
 
 @dataclass(frozen=True)
 class Task:
-    """Which leaves to check, and at which further tree sizes (those of kept checkpoints) the root is wanted."""
+    """Which leaves to check, and at which further tree sizes (those of kept checkpoints) the root is wanted.
+
+    `dropped` are the runs of leaves, first and last, whose events retention dropped.
+    """
 
     tree: UUID
     start: int
     end: int
     sizes: tuple[int, ...] = ()
+    dropped: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass
@@ -51,6 +64,7 @@ class Block:
 
     start: int
     leaves: int = 0
+    dropped: int = 0
     root: bytes | None = None
     peaks: dict[int, list[bytes]] = field(default_factory=dict)
     noted: dict[int, bytes | None] = field(default_factory=dict)
@@ -63,15 +77,12 @@ class Block:
 _LEAVES = f"""
     COPY (
         SELECT l."index", l.event_id, l.version, l.hash, e.recorded_at, {versioned_data_sql("e", "l.version")}
-        FROM audit_leaf l LEFT JOIN audit_auditevent e ON e.id = l.event_id
+        FROM audit_leaf l LEFT JOIN audit_auditevent e ON e.id = l.event_id AND e.call >= %s AND e.call < %s
         WHERE l.tree_id = %s AND l."index" >= %s AND l."index" < %s ORDER BY l."index"
     ) TO STDOUT (FORMAT BINARY)"""  # noqa: S608 (names of our own)
 # A clock that is set back, or a transaction that takes long, is no tampering.
 LATE_MICROSECONDS = 15 * 60 * 1_000_000
 
-# The binary form of COPY: a header before the first row; each value after its length in four bytes, -1 for none.
-_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
-_HEADER_BYTES = len(_SIGNATURE) + 8
 _FIXED = struct.Struct(">2x 4x q 4x 16s 4x h i")  # index, event, version, and the length of the hash
 _MOMENT = struct.Struct(">q")
 _EIGHT = (8).to_bytes(4)
@@ -98,15 +109,26 @@ def check_connected(task: Task) -> Block:
 
 def check_block(connection: psycopg.Connection[Any], task: Task) -> Block:
     """Compare every leaf with its event, the stored nodes with the leaves, and compute what checkpoints need."""
+    bulk = read_in_bulk(connection, task.tree, task.start, task.end, Dropped(task.dropped))
+    if bulk is not None and bulk.is_in_order(LATE_MICROSECONDS):
+        levels = _compute_levels(bulk.hashes)
+        if _find_misfit(connection, task, levels) is None:
+            block = Block(task.start, dropped=bulk.dropped)
+            block.oldest, block.newest = min(bulk.moments, default=_FOREVER), max(bulk.moments, default=-_FOREVER)
+            return _complete(connection, task, block, levels)
     rows, block = _read_rows(connection, task)
     levels = _compute_levels([row.hash for row in rows])
     if not block.findings:
         block.findings += _compare_nodes(connection, task, rows, levels)
-    block.leaves = len(rows)
-    block.root = levels[LEVEL][0] if len(rows) == BLOCK else None
+    return _complete(connection, task, block, levels)
+
+
+def _complete(connection: psycopg.Connection[Any], task: Task, block: Block, levels: Sequence[list[bytes]]) -> Block:
+    block.leaves = len(levels[0])
+    block.root = levels[LEVEL][0] if block.leaves == BLOCK else None
     block.noted = _read_checkpoints(connection, task)
     for size in {*block.noted, *task.sizes}:
-        if task.start < size <= task.start + len(rows):
+        if task.start < size <= task.start + block.leaves:
             block.peaks[size] = _find_peaks(levels, size - task.start)
     return block
 
@@ -117,16 +139,23 @@ def _read_rows(connection: psycopg.Connection[Any], task: Task) -> tuple[list[Ro
     changed: list[tuple[Row, bytes]] = []
     gap: list[Tampering] = []
     expected, newest, oldest = task.start, -_FOREVER, _FOREVER
+    dropped = Dropped(task.dropped)
     # The one loop that runs for every event: few calls, plain names.
     for index, key, version, stored, moment, data in read_leaves(connection, task):
         row = Row(index, key, stored)
+        if index < expected:
+            block.findings.append(make_double(row.at, row.event_id))
+            continue
         if index != expected:
             gap = gap or _gone(expected, index)
             continue  # nothing after a gap stands where it did
         expected += 1
         rows.append(row)
         if moment is None:
-            block.findings.append(_deleted(row))
+            if index in dropped:
+                block.dropped += 1
+            else:
+                block.findings.append(_deleted(row))
             continue
         computed = hash_event(data, version)
         if computed != stored:
@@ -142,26 +171,38 @@ def _read_rows(connection: psycopg.Connection[Any], task: Task) -> tuple[list[Ro
     return rows, block
 
 
-def read_leaves(connection: psycopg.Connection[Any], task: Task) -> Iterator[tuple[int, bytes, int, bytes, Any, bytes]]:
-    """Yield index, event, version, hash, moment of recording (None: no event) and data of each leaf.
+def read_leaves(connection: psycopg.Connection[Any], task: Task) -> list[Leaf]:
+    """Return index, event, version, hash, moment of recording (None: no event) and data of each leaf."""
+    keys = connection.execute(
+        'SELECT event_id FROM audit_leaf WHERE tree_id = %s AND "index" >= %s AND "index" < %s',
+        (task.tree, task.start, task.end),
+    ).fetchall()
+    if not keys:
+        return []
+    leaves = list(_read_leaves(connection, task, *find_calls([key.bytes for [key] in keys])))
+    if any(leaf[4] is None for leaf in leaves):
+        # Not in the months where they should be: somewhere else, perhaps.
+        leaves = list(_read_leaves(connection, task, *_ALL_CALLS))
+    return leaves
 
-    Straight from libpq: psycopg's own way takes three times as long for each row.
-    """
-    statement = psycopg.ClientCursor(connection).mogrify(_LEAVES, (task.tree, task.start, task.end))
+
+def _read_leaves(connection: psycopg.Connection[Any], task: Task, first: UUID, last: UUID) -> Iterator[Leaf]:
+    values = (first, last, task.tree, task.start, task.end)
+    statement = psycopg.ClientCursor(connection).mogrify(_LEAVES, values)
     server = connection.pgconn
-    _check(server.exec_(statement.encode()), ExecStatus.COPY_OUT)
+    check_result(server.exec_(statement.encode()), ExecStatus.COPY_OUT)
     while True:
         length, row = server.get_copy_data(0)
         if length < 0:
             break
-        start = _HEADER_BYTES if row[: len(_SIGNATURE)] == _SIGNATURE else 0
+        start = HEADER_BYTES if row[: len(SIGNATURE)] == SIGNATURE else 0
         if length - start > 2:  # the end is a row without columns
             yield _unpack(row, start)
     while (result := server.get_result()) is not None:
-        _check(result, ExecStatus.COMMAND_OK)
+        check_result(result, ExecStatus.COMMAND_OK)
 
 
-def _unpack(row: memoryview, at: int) -> tuple[int, bytes, int, bytes, Any, bytes]:
+def _unpack(row: memoryview, at: int) -> Leaf:
     index, key, version, length = _FIXED.unpack_from(row, at)
     at += _FIXED.size
     stored = bytes(row[at : at + length])
@@ -171,11 +212,6 @@ def _unpack(row: memoryview, at: int) -> tuple[int, bytes, int, bytes, Any, byte
         [moment] = _MOMENT.unpack_from(row, at + 4)
         at += 8
     return index, key, version, stored, moment, row[at + 8 :].tobytes()
-
-
-def _check(result: pq.abc.PGresult, wanted: ExecStatus) -> None:
-    if result.status != wanted:
-        raise psycopg.OperationalError(result.error_message.decode(errors="replace") if result.error_message else "")
 
 
 def _backdated(row: Row) -> Tampering:
@@ -230,6 +266,19 @@ def _compare_nodes(
     connection: psycopg.Connection[Any], task: Task, rows: Sequence[Row], levels: Sequence[Sequence[bytes]]
 ) -> list[Tampering]:
     """Find the first 256 leaves whose stored root is not theirs: somebody changed leaves along with events."""
+    misfit = _find_misfit(connection, task, levels)
+    if misfit is None:
+        return []
+    number, stored = misfit
+    at = (number << _CHUNK_LEVEL) - task.start
+    chunk, following = rows[at : at + _CHUNK], rows[at + _CHUNK : at + _CHUNK + 1]
+    return [explain(chunk, following, partial(_has_root, stored))]
+
+
+def _find_misfit(
+    connection: psycopg.Connection[Any], task: Task, levels: Sequence[Sequence[bytes]]
+) -> tuple[int, bytes | None] | None:
+    """Return the first node over 256 leaves that is not stored as it is computed, and how it is stored."""
     found = connection.execute(
         'SELECT "index", hash FROM audit_node WHERE tree_id = %s AND level = %s AND "index" >= %s AND "index" < %s',
         (task.tree, _CHUNK_LEVEL, task.start >> _CHUNK_LEVEL, task.end >> _CHUNK_LEVEL),
@@ -237,10 +286,8 @@ def _compare_nodes(
     stored = {int(index): bytes(hash_) for index, hash_ in found}
     for number, computed in enumerate(levels[_CHUNK_LEVEL], task.start >> _CHUNK_LEVEL):
         if stored.get(number) != computed:
-            at = (number << _CHUNK_LEVEL) - task.start
-            chunk, following = rows[at : at + _CHUNK], rows[at + _CHUNK : at + _CHUNK + 1]
-            return [explain(chunk, following, partial(_has_root, stored.get(number)))]
-    return []
+            return number, stored.get(number)
+    return None
 
 
 def _has_root(root: bytes | None, hashes: list[bytes]) -> bool:

@@ -33,7 +33,9 @@ class Tampering:
 
 @dataclass
 class Report:
-    """What verification of one tree came to. `pending` events are too new to be sealed."""
+    """What verification of one tree came to. `pending` events are too new to be sealed.
+
+    `dropped` is how many of the leaves have no event any more, as signed statements of retention say."""
 
     origin: str
     size: int
@@ -41,9 +43,16 @@ class Report:
     events: int = 0
     pending: int = 0
     published: int = 0
+    dropped: int = 0
+    statements: int = 0
     findings: list[Tampering] = field(default_factory=list)
 
     @property
     def first(self) -> Tampering | None:
         """Return the finding about the earliest leaf."""
         return min(self.findings, key=lambda finding: finding.index, default=None)
+
+
+def make_double(index: int, event_id: UUID) -> Tampering:
+    text = "there is a second event, in another month, with the identifier of this one: it was put in afterwards"
+    return Tampering(Kind.INSERT, index, text, event_id)

@@ -17,7 +17,10 @@ from audit.merkle import EMPTY_ROOT, Frontier, hash_children
 from audit.models import Checkpoint, Node, Tree
 from audit.notes import Checkpoint as Head
 from audit.notes import NoteError, VerifierKey, open_checkpoint
+from audit.partitions import FIRST, LAST, NET, read_partitions
+from audit.services.retain import read_dropped
 from audit.services.seal import NODE_LEVELS
+from audit.statements import Dropped
 from audit.verification.blocks import (
     BLOCK,
     LATE_MICROSECONDS,
@@ -29,7 +32,7 @@ from audit.verification.blocks import (
     disconnect,
 )
 from audit.verification.classify import Row, explain
-from audit.verification.findings import Kind, Report, Tampering
+from audit.verification.findings import Kind, Report, Tampering, make_double
 
 # Told after each block: how many leaves are verified.
 Progress = Callable[[int], None]
@@ -69,14 +72,16 @@ def verify_tree(
     published = _open_published(tree, trust, report)
     _check_length(tree, published, state.size, report)
     _check_newest_signature(tree, trust, report)
+    dropped = _open_statements(tree, trust, published, report)
     walk = _Walk(tree, state, report, {head.size: head.root for head in published})
     with _workers(jobs) as executor:
-        for block in _check_blocks(executor, tree, state.size, tuple(walk.published)):
+        for block in _check_blocks(executor, tree, state.size, tuple(walk.published), dropped):
             walk.take(block)
             progress(report.verified)
             if report.findings and not block.root:
                 break
-    _find_unsealed(tree, report)
+    _find_unsealed(tree, state.newest, report)
+    _find_doubles(tree, report)
     _reconsider(report)
     return report
 
@@ -104,6 +109,16 @@ def _open_published(tree: Tree, trust: Trust, report: Report) -> list[Head]:
             heads.append(head)
     report.published = len(heads)
     return sorted(heads, key=lambda head: head.size)
+
+
+def _open_statements(tree: Tree, trust: Trust, published: list[Head], report: Report) -> Dropped:
+    """Return which events were dropped on purpose. A statement also says what the tree was then."""
+    dropped, statements, errors = read_dropped(tree, trust.keys)
+    report.statements = len(statements)
+    published += [statement.head for statement in statements if statement.head.size <= tree.size]
+    for error in errors:
+        report.findings.append(Tampering(Kind.EDIT, tree.size, f"a retention statement can't be trusted: {error}"))
+    return dropped
 
 
 def _check_length(tree: Tree, published: Sequence[Head], verified: int, report: Report) -> None:
@@ -143,7 +158,8 @@ class _Walk:
         self._check_moments(block)
         self._check_end(block)
         self.report.verified = block.start + block.leaves
-        self.report.events += block.leaves
+        self.report.events += block.leaves - block.dropped
+        self.report.dropped += block.dropped
         if block.root is not None:
             self.state.blocks = self.state.blocks.append([block.root], self._compare_node)
 
@@ -256,9 +272,17 @@ def get_server_parameters() -> dict[str, Any]:
     return {name: value for name, value in connection.get_connection_params().items() if name not in ours}
 
 
-def _check_blocks(executor: Executor | None, tree: Tree, start: int, sizes: tuple[int, ...]) -> Iterator[Block]:
+def _check_blocks(
+    executor: Executor | None, tree: Tree, start: int, sizes: tuple[int, ...], dropped: Dropped
+) -> Iterator[Block]:
     tasks = [
-        Task(tree.pk, at, min(at + BLOCK, tree.size), tuple(size for size in sizes if at < size <= at + BLOCK))
+        Task(
+            tree.pk,
+            at,
+            min(at + BLOCK, tree.size),
+            tuple(size for size in sizes if at < size <= at + BLOCK),
+            dropped.within(at, at + BLOCK),
+        )
         for at in range(start, tree.size, BLOCK)
     ]
     return map(check_connected, tasks) if executor is None else _run_ahead(executor, tasks)
@@ -295,22 +319,18 @@ def _read_leaves(tree: Tree, start: int, end: int) -> list[Row]:
         return [Row(index, key.bytes, bytes(hash_)) for index, key, hash_ in cursor.fetchall()]
 
 
-def _find_unsealed(tree: Tree, report: Report) -> None:
-    """Events without a leaf are new, unless they claim to be older than what is sealed."""
+def _find_unsealed(tree: Tree, newest: int, report: Report) -> None:
+    """Events without a leaf are new, unless they claim to be older than what is sealed (`newest` is of that)."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            SELECT e.id, e.recorded_at < (
-                SELECT n.recorded_at - interval '15 minutes'
-                FROM audit_leaf l JOIN audit_auditevent n ON n.id = l.event_id
-                WHERE l.tree_id = %(tree)s ORDER BY l."index" DESC LIMIT 1
-            )
+            f"""
+            SELECT e.id, e.recorded_at < timestamptz '2000-01-01Z' + %(newest)s * interval '1 microsecond'
             FROM audit_auditevent e
-            WHERE e.organization_id IS NOT DISTINCT FROM %(organization)s
+            WHERE {"e.organization_id = %(organization)s" if tree.organization_id else "e.organization_id IS NULL"}
               AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.event_id = e.id)
             ORDER BY e.id LIMIT 100000
-            """,
-            {"tree": tree.pk, "organization": tree.organization_id},
+            """,  # noqa: S608 (names of our own)
+            {"newest": max(0, newest - LATE_MICROSECONDS), "organization": tree.organization_id},
         )
         for key, is_old in cursor.fetchall():
             if is_old:
@@ -318,3 +338,23 @@ def _find_unsealed(tree: Tree, report: Report) -> None:
                 report.findings.append(Tampering(Kind.INSERT, tree.size, text, UUID(str(key))))
             else:
                 report.pending += 1
+
+
+def _find_doubles(tree: Tree, report: Report) -> None:
+    """Find second events with the key of one that is sealed: of two, one is not in the month that its key names."""
+    known = {finding.event_id for finding in report.findings}
+    bounds = [(partition.name, partition.lower, partition.upper) for partition in read_partitions()]
+    for table, lower, upper in [*bounds, (NET, LAST, FIRST)]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                SELECT l."index", e.id FROM {table} e JOIN audit_leaf l ON l.event_id = e.id AND l.tree_id = %s
+                WHERE (e.id < %s OR e.id >= %s)
+                  AND EXISTS (SELECT FROM audit_auditevent o WHERE o.id = e.id AND o.tableoid <> e.tableoid)
+                """,  # noqa: S608 (names of our own)
+                [tree.pk, lower, upper],
+            )
+            for index, key in cursor.fetchall():
+                if key not in known:
+                    known.add(key)
+                    report.findings.append(make_double(index, key))

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from audit.models import AuditEvent, Leaf, Tree
 from audit.partitions import FEWEST_AHEAD, count_ahead, has_caught, read_partitions
+from audit.services.retain import find_due, name_month
 from kontext.doctor.findings import Finding, error, ok, warning
 from kontext.doctor.security import is_local
 
@@ -55,6 +56,23 @@ def examine_partitions() -> Iterable[Finding]:
     if is_caught:
         text = "events are in no month's partition: partitions were made too late, or a clock is far off"
         yield warning(SUBJECT, text, "manage.py migrate moves those of this month and the next; the others may stay")
+
+
+def examine_retention() -> Iterable[Finding]:
+    if settings.AUDIT_MONTHS < 1:
+        return
+    try:
+        due = find_due(settings.AUDIT_MONTHS)
+    except DatabaseError:
+        return
+    if due:
+        names = ", ".join(name_month(partition) for partition in due[:3])
+        text = f"months are still there that are to be kept no longer: {names}{', …' if len(due) > 3 else ''}"
+        yield warning(
+            SUBJECT, text, "manage.py audit verify, then manage.py audit retain --apply (each month, by a timer)"
+        )
+    else:
+        yield ok(SUBJECT, f"nothing is older than {settings.AUDIT_MONTHS} months and this one")
 
 
 def examine_checkpoints() -> Iterable[Finding]:

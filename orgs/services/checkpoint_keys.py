@@ -21,8 +21,13 @@ RETIRED_KEYS_SIGN = dt.timedelta(days=30)
 
 def sign_checkpoint(checkpoint: Checkpoint) -> str:
     """Return the checkpoint's note, signed with the active key and those that retired lately."""
+    return sign_for_tree(str(checkpoint), checkpoint.origin)
+
+
+def sign_for_tree(text: str, origin: str) -> str:
+    """Return the note of a text about this log, signed like its checkpoints."""
     keys = [*_find_retired_lately(), get_or_create_active_checkpoint_key()]
-    return sign_note(str(checkpoint), checkpoint.origin, [_open(key) for key in keys])
+    return sign_note(text, origin, [_open(key) for key in keys])
 
 
 def rotate_checkpoint_key(*, actor: Actor = NOBODY) -> CheckpointKey:

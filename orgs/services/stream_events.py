@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 
 from audit.models import AuditEvent, Leaf, OutletPosition
+from audit.services.retain import read_dropped
 from orgs.outlets.base import Batch, Outlet, OutletError, RefusedError, UnreachableError
 from orgs.outlets.positions import Lease, find_behind, move_on, note_failure
+from orgs.services.checkpoint_keys import get_verifier_keys
 
 MOST_EVENTS = 500
 
@@ -65,6 +67,15 @@ def _read_batch(position: OutletPosition) -> Batch:
     found = AuditEvent.objects.in_bulk(keys)
     events = [found[key] for key in keys if key in found]
     missing = next((at for at, key in enumerate(keys) if key not in found), None)
+    if missing == 0 and (end := _find_end_of_dropped(position)) > start:
+        # An outlet that was set up after a month was dropped begins after it.
+        move_on(position, end)
+        return _read_batch(position)
     if missing == 0:
         raise RefusedError(f"event {keys[0]} is sealed and gone: see manage.py audit verify")
     return Batch(str(position.tree.organization_id or "installation"), start, events[:missing])
+
+
+def _find_end_of_dropped(position: OutletPosition) -> int:
+    dropped, _, _ = read_dropped(position.tree, get_verifier_keys(position.tree.origin))
+    return min(dropped.find_end(position.size), position.tree.size)

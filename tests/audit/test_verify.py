@@ -325,3 +325,11 @@ def _rebuild(superuser: Cursor, key: Ed25519PrivateKey | None) -> None:
         "UPDATE audit_tree SET size = %s, frontier = %s WHERE id = %s",
         [frontier.size, b"".join(frontier.nodes), tree.pk],
     )
+
+
+def test_second_event_with_a_key_that_is_there_is_found(events: list[AuditEvent], superuser: Cursor) -> None:
+    """Only another month's partition can have it: it would be shown, and no leaf speaks for it."""
+    names = ", ".join(name for name in COLUMNS[VERSION] if name not in ("call", "phase"))
+    copy = f"INSERT INTO audit_auditevent (call, phase, {names}) SELECT %s, 'denied', {names} FROM audit_auditevent"
+    superuser.execute(f"{copy} WHERE id = %s", [UUID(int=2**127), events[70].pk])
+    assert_found("insert", index=70, event=events[70])

@@ -13,20 +13,24 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 from django.db.models import Q
 
 from audit.export import ExportError, Period, export_tree
 from audit.models import Tree
 from audit.notes import NoteError, VerifierKey, parse_key, read_notes
+from audit.partitions import Partition
 from audit.services.record import Actor, record_event
+from audit.services.retain import RetentionError, delete_payloads, describe, drop_month, find_due, name_month
 from audit.types import EventType
 from audit.verification.findings import Report
 from audit.verification.state import read_state, write_state
 from audit.verification.verify import State, Trust, verify_tree
 from kontext.exit_codes import ExitCode
 from orgs.models import Organization, User
-from orgs.services.checkpoint_keys import get_verifier_keys
+from orgs.outlets.configured import get_outlets
+from orgs.services.checkpoint_keys import get_verifier_keys, sign_for_tree
 from orgs.services.erase_payloads import count_payloads, erase_payloads
 from orgs.services.export_payloads import export_payloads
 from orgs.services.publish_checkpoints import get_checkpoint_file, get_keys_file
@@ -36,12 +40,13 @@ class Command(BaseCommand):
     """Exit codes: 0 everything is as it was sealed, 1 something was tampered with, or the command could not run."""
 
     help = (
-        "Verify the audit trail against its Merkle trees and published checkpoints, export it for an auditor, or erase "
-        "what was kept of the content of a person's calls."
+        "Verify the audit trail against its Merkle trees and published checkpoints, export it for an auditor, drop "
+        "months that are kept no longer under a signed statement, or erase what was kept of the content of a person's "
+        "calls."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=["verify", "export", "erase"])
+        parser.add_argument("action", choices=["verify", "export", "retain", "erase"])
         parser.add_argument("--organization", metavar="SLUG", help="of one organization; without it, of all")
         parser.add_argument("--checkpoints", metavar="FILE", help="kept checkpoints instead of the published ones")
         parser.add_argument("--keys", metavar="FILE", help="verifier keys instead of the published ones, one a line")
@@ -53,12 +58,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--with-payloads", action="store_true", help="export: also what was kept of the content of calls, readable"
         )
+        parser.add_argument("--months", type=int, help="retain: how many whole months to keep (KONTEXT_AUDIT_MONTHS)")
+        parser.add_argument("--apply", action="store_true", help="retain: drop them; without it, only say which")
         parser.add_argument("--user", metavar="WHO", help="erase: a member's identifier, e-mail address or user name")
         parser.add_argument("--yes", action="store_true", help="erase: don't ask")
         parser.add_argument("--json", action="store_true", help="print the reports as JSON")
 
     def handle(self, *_arguments: Any, **options: Any) -> None:
-        {"verify": self._verify_all, "export": self._export, "erase": self._erase}[options["action"]](options)
+        actions = {"verify": self._verify_all, "export": self._export, "retain": self._retain, "erase": self._erase}
+        actions[options["action"]](options)
 
     def _export(self, options: dict[str, Any]) -> None:
         if not options["output"] or not options["organization"]:
@@ -110,6 +118,45 @@ class Command(BaseCommand):
         erased = erase_payloads(organization=organization, user=user, actor=actor)
         self.stdout.write(f"erased: {erased.keys} keys, {erased.payloads} payloads")
 
+    def _retain(self, options: dict[str, Any]) -> None:
+        months = settings.AUDIT_MONTHS if options["months"] is None else options["months"]
+        if months < 1:
+            raise CommandError("everything is kept: set KONTEXT_AUDIT_MONTHS, or give --months, to at least 1")
+        if options["organization"]:
+            raise CommandError("a month is dropped of all organizations at once: leave --organization out")
+        done = [self._retain_one(partition, months, options) for partition in find_due(months)]
+        if options["apply"]:
+            delete_payloads()
+        if options["json"]:
+            self.stdout.write(json.dumps(done, indent=2))
+        elif not done:
+            self.stdout.write(f"nothing is due: no whole month is older than {months} months")
+        elif not options["apply"]:
+            self.stdout.write("nothing was changed. Verify and export what you want to prove later, then use --apply")
+
+    def _retain_one(self, partition: Partition, months: int, options: dict[str, Any]) -> dict[str, Any]:
+        self._tell(f"{name_month(partition)}: reading what is in it", options)
+        month = describe(partition)
+        facts = {"month": month.name, "events": month.events, "bytes": month.bytes, "trees": len(month.leaves)}
+        if options["apply"]:
+            actor = Actor(user_name="manage.py audit retain")
+            try:
+                statements = drop_month(
+                    partition=partition, months=months, sign=sign_for_tree, actor=actor, outlets=list(get_outlets())
+                )
+            except RetentionError as error:
+                raise CommandError(str(error)) from None
+            facts["statements"] = [str(statement) for statement in statements]
+        if not options["json"]:
+            verb = "dropped" if options["apply"] else "due"
+            size = f"{month.bytes / 1_000_000:,.0f} MB"
+            self.stdout.write(f"{verb}: {month.name}, {month.events:,} events of {len(month.leaves)} trees, {size}")
+        return facts
+
+    def _tell(self, text: str, options: dict[str, Any]) -> None:
+        if options["verbosity"] > 0 and self.stderr.isatty():
+            self.stderr.write(text)
+
     def _verify_all(self, options: dict[str, Any]) -> None:
         reports = [self._verify(tree, options) for tree in _find_trees(options)]
         if options["json"]:
@@ -143,7 +190,9 @@ class Command(BaseCommand):
         if first is None:
             kept = f"{report.published} published checkpoints" if report.published else "no published checkpoint"
             pending = f", {report.pending} not sealed yet" if report.pending else ""
-            self.stdout.write(f"✓ {report.origin}: {report.size} events are as they were sealed ({kept}{pending})")
+            dropped = f", {report.dropped} dropped under {report.statements} statements" if report.dropped else ""
+            events = report.size - report.dropped
+            self.stdout.write(f"✓ {report.origin}: {events} events are as they were sealed ({kept}{dropped}{pending})")
             return
         self.stdout.write(f"✕ {report.origin}: {first}")
         others = sorted(report.findings, key=lambda finding: finding.index)[1:]

@@ -25,6 +25,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     processes.examine_worker,
     audit.examine_sealing,
     audit.examine_partitions,
+    audit.examine_retention,
     audit.examine_checkpoints,
     outlets.examine_outlets,
     security.examine_root_key,
