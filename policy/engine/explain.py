@@ -58,7 +58,7 @@ def explain_as_json(policy: Policy, call: Call, decision: Decision) -> bytes:
     if decision.effect is not Effect.ALLOW or policy.shadow_index.has_rules:
         return _encode(decision.explain())
     plan = decision.plan
-    key = (plan, decision.rule_ids if plan.is_plain else tuple([_identify(step, call) for step in plan.steps]))
+    key = (plan, decision.rules if plan.is_plain else tuple([_identify(step, call) for step in plan.steps]))
     kept = policy.explanations.get(key)
     if kept is None:
         if len(policy.explanations) >= _MAX_KEPT:
@@ -268,8 +268,8 @@ def _make_changes(policy: Policy, call: Call, step: Step) -> list[dict[str, Any]
 
 def _would_agree(step: Step, call: Call) -> bool:
     """Tell whether the layer would allow or ask if it didn't deny."""
-    agrees = any(find(call) is not None for find in (*step.asks, *step.allows))
-    return agrees or step.baseline in (Effect.ALLOW, Effect.ASK)
+    tests = tuple(one for one in step.tests if one[1] is not Effect.DENY)
+    return replace(step, tests=tests).judge(call)[0] in (Effect.ALLOW, Effect.ASK)
 
 
 def _make_removal(policy: Policy, call: Call, compiled: CompiledRule) -> dict[str, Any]:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 from policy.engine.conditions import AllOf, ArgumentTest, Condition
-from policy.engine.matching import compile_pattern, make_getter
-from policy.engine.rules import CompiledRule
+from policy.engine.matching import Known, Test, compile_pattern, make_getter
+from policy.engine.rules import CompiledRule, holds
 from policy.engine.types import Call, Effect, Layer, Rule
 
-Find = Callable[[Call], CompiledRule | None]
-Narrow = Callable[[Call], Sequence[CompiledRule]]
+# A test and the rule that it is of; no test, where the rule always holds.
+Tested = tuple[Test | None, CompiledRule]
+# Returns the rules that may hold for a call, with what is left to be tested.
+Narrow = Callable[[Call], Sequence[Tested]]
+# Answers as a test does, or with the rule that holds.
+Find = Callable[[Call], Any]
 
 # Below this a loop is as quick as a dictionary.
 _FEW = 4
@@ -26,7 +31,7 @@ class Cell:
     """The rules of one layer and effect, about one subject and one target, by identifier, with limits or without."""
 
     __slots__ = (
-        *("_parts", "effect", "integration", "is_limited", "is_specific", "klass", "layer"),
+        *("_checks", "_parts", "effect", "integration", "is_limited", "is_specific", "klass", "layer"),
         *("matches_capability", "rules"),
     )
 
@@ -37,7 +42,8 @@ class Cell:
         self.is_limited = rule.limit is not None
         self.matches_capability = compile_pattern(rule.capability or "*")
         self.rules: list[CompiledRule] = []
-        self._parts: list[Narrow] | None = None
+        self._parts: tuple[list[Narrow], list[CompiledRule]] | None = None
+        self._checks: list[tuple[Find, CompiledRule | None]] | None = None
 
     def is_about(self, call: Call) -> bool:
         """Tell whether the target is the call's; the subject is known to be."""
@@ -48,23 +54,38 @@ class Cell:
         )
 
     @property
-    def parts(self) -> list[Narrow]:
-        """What returns, part by part, the rules that may hold for a call. Built when first needed."""
+    def checks(self) -> list[tuple[Find, CompiledRule | None]]:
+        """What finds a rule that holds for a call, each with the rule, unless that is the answer. Built when needed."""
+        if self._checks is None:
+            self._checks = list(self._make_checks())
+        return self._checks
+
+    def _make_checks(self) -> Iterator[tuple[Find, CompiledRule | None]]:
+        always = next((rule for rule in self.rules if rule.test is None), None)
+        if always is not None:
+            yield _hold, always
+            return
+        narrows, others = self.parts
+        for narrow in narrows:
+            yield _make_find(narrow, self.effect), None
+        first: dict[Test, CompiledRule] = {}
+        for rule in others:
+            if rule.test is not None:
+                first.setdefault(rule.test, rule)  # of those that test the same, one will do
+        yield from first.items()
+
+    @property
+    def parts(self) -> tuple[list[Narrow], list[CompiledRule]]:
+        """What finds rules by a text of the call, and the rules that nothing finds but a loop."""
         if self._parts is None:
             self._parts = _make_parts(self.rules, self.effect)
         return self._parts
 
-    def make_find(self) -> Find:
-        """Return what returns a rule that holds for a call, or None."""
-        always = next((rule for rule in self.rules if rule.test is None), None)
-        if always is not None:
-            return lambda call: always
-        if len(self.rules) <= _FEW:
-            return _make_loop(self.rules, self.effect)
-        return _make_find(self.parts)
-
     def find_all(self, call: Call) -> list[CompiledRule]:
-        return [rule for narrow in self.parts for rule in narrow(call) if rule.holds(call)]
+        narrows, others = self.parts
+        narrowed = (one for narrow in narrows for one in narrow(call))
+        found = [rule for test, rule in narrowed if holds(test, call, self.effect)]
+        return [*found, *(rule for rule in others if rule.holds(call))]
 
 
 class Bucket:
@@ -139,65 +160,49 @@ def _get_subject(rule: Rule) -> object:
     return (("group", rule.group) if rule.group is not None else None, rule.application)
 
 
-def _make_loop(rules: Sequence[CompiledRule], effect: Effect) -> Find:
-    """Return the innermost loop: `CompiledRule.holds` of one after the other, without that call."""
-    is_allow = effect is Effect.ALLOW
-    tests = [(rule.test, rule) for rule in rules if rule.test is not None]
+def _hold(call: Call) -> bool:
+    return True
 
-    def find(call: Call) -> CompiledRule | None:
-        for test, rule in tests:
-            try:
-                found = test(call)
-            except Exception:
-                found = None
-            if found or (found is None and not is_allow):
+
+def _make_find(narrow: Narrow, effect: Effect) -> Find:
+    """Return what returns a rule that holds for a call, or False."""
+
+    def find(call: Call) -> CompiledRule | Literal[False]:
+        for test, rule in narrow(call):
+            if holds(test, call, effect):
                 return rule
-        return None
+        return False
 
     return find
 
 
-def _make_find(parts: Sequence[Narrow]) -> Find:
-    """Return the same for more rules than should be looked at one by one."""
-
-    def find(call: Call) -> CompiledRule | None:
-        for narrow in parts:
-            for rule in narrow(call):
-                if rule.holds(call):
-                    return rule
-        return None
-
-    return find
-
-
-def _make_parts(rules: Sequence[CompiledRule], effect: Effect) -> list[Narrow]:
+def _make_parts(rules: Sequence[CompiledRule], effect: Effect) -> tuple[list[Narrow], list[CompiledRule]]:
     by_path: dict[tuple[str, ...], list[CompiledRule]] = defaultdict(list)
     others: list[CompiledRule] = []
     for rule in rules:
         test = find_required_text(rule.condition) if len(rules) > _FEW else None
         (by_path[test.path] if test else others).append(rule)
-    parts = [_make_lookup(path, some, effect) for path, some in by_path.items()]
-    return [*parts, _make_constant(others)] if others else parts
-
-
-def _make_constant(rules: Sequence[CompiledRule]) -> Narrow:
-    return lambda call: rules
+    return [_make_lookup(path, some, effect) for path, some in by_path.items()], others
 
 
 def _make_lookup(path: tuple[str, ...], rules: Sequence[CompiledRule], effect: Effect) -> Narrow:
     """Return what finds rules that all demand a text at `path`: a text leads to its rules alone.
 
-    For anything else their tests of it err, so that an allow can't hold and any deny or ask might.
+    What is left to be tested is the rest of their conditions, and there they are mostly alike. For anything but a text
+    their tests of it err, so that an allow can't hold and any deny or ask might.
     """
-    by_text: dict[str, list[CompiledRule]] = defaultdict(list)
+    by_text: dict[str, list[Tested]] = defaultdict(list)
+    known: Known = {}
     for rule in rules:
-        for text in dict.fromkeys(get_texts(find_required_text(rule.condition))):
-            by_text[text].append(rule)
-    found = dict(by_text)
-    otherwise = () if effect is Effect.ALLOW else rules
+        required = find_required_text(rule.condition)
+        tested = (rule.make_test_of(_leave_out(required, rule.condition), known), rule)
+        for text in dict.fromkeys(get_texts(required)):
+            by_text[text].append(tested)
+    found = {text: tuple(some) for text, some in by_text.items()}
+    otherwise = () if effect is Effect.ALLOW else tuple((rule.test, rule) for rule in rules)
     get = make_getter(path)
 
-    def narrow(call: Call) -> Sequence[CompiledRule]:
+    def narrow(call: Call) -> Sequence[Tested]:
         try:
             value = get(call.arguments)
         except Exception:
@@ -215,6 +220,15 @@ def find_required_text(condition: Condition | None) -> ArgumentTest | None:
         case AllOf():
             return next((test for test in map(find_required_text, condition.parts) if test is not None), None)
     return None
+
+
+def _leave_out(test: ArgumentTest | None, condition: Condition | None) -> Condition | None:
+    """Return what a condition still asks where one of its required tests is known to hold."""
+    match condition:
+        case AllOf():
+            parts = [rest for part in condition.parts if (rest := _leave_out(test, part)) is not None]
+            return AllOf(tuple(parts)) if len(parts) > 1 else parts[0] if parts else None
+    return None if condition is test else condition
 
 
 def get_texts(test: ArgumentTest | None) -> list[str]:

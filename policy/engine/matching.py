@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import operator
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -31,14 +32,22 @@ Check = Callable[[Any], bool | None]
 Getter = Callable[[Mapping[str, Any]], Any]
 
 
-def compile_condition(condition: Condition) -> Test:
-    """Return what tells whether a condition holds for a call."""
-    return _compile(condition, _compile_argument_test)
+# Tests by what they test, so that equal parts of conditions are one object.
+Known = dict[object, Test]
+
+
+def compile_condition(condition: Condition, known: Known | None = None) -> Test:
+    """Return what tells whether a condition holds for a call.
+
+    With `known`, conditions and parts of them that are equal become one closure. Thousands of rules mostly test the
+    same few things, and what the last decision used is still in the processor's cache for the next.
+    """
+    return _compile(condition, _compile_argument_test, {} if known is None else known)
 
 
 def compile_without_arguments(condition: Condition) -> Test:
     """Return the same for a call whose arguments aren't known yet: None also means that they decide."""
-    return _compile(condition, lambda test: lambda call: None)
+    return _compile(condition, lambda test: lambda call: None, {})
 
 
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
@@ -110,10 +119,34 @@ def get_key(value: Any) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # True is no number here. Asking for the type is a third of asking whether it is an instance.
+    kind = type(value)
+    return kind is int or (kind is float and math.isfinite(value))
 
 
-def _compile(condition: Condition, compile_argument_test: Callable[[ArgumentTest], Test]) -> Test:
+def _compile(condition: Condition, compile_argument_test: Callable[[ArgumentTest], Test], known: Known) -> Test:
+    key: object
+    parts: tuple[Test, ...] = ()
+    match condition:
+        case AllOf() | AnyOf():
+            parts = tuple(_compile(part, compile_argument_test, known) for part in condition.parts)
+            key = (type(condition), parts)
+        case Unless():
+            parts = (_compile(condition.part, compile_argument_test, known),)
+            key = (Unless, parts)
+        case ArgumentTest():
+            key = (condition, type(condition.value))  # 1 equals True, and tests something else
+        case _:
+            key = condition
+    test = known.get(key)
+    if test is None:
+        test = known[key] = _make_test(condition, parts, compile_argument_test)
+    return test
+
+
+def _make_test(
+    condition: Condition, parts: tuple[Test, ...], compile_argument_test: Callable[[ArgumentTest], Test]
+) -> Test:
     match condition:
         case ArgumentTest():
             return compile_argument_test(condition)
@@ -124,11 +157,11 @@ def _compile(condition: Condition, compile_argument_test: Callable[[ArgumentTest
         case AutonomousTest():
             return lambda call: (call.user is None) is condition.value
         case AllOf():
-            return _all_of(tuple(_compile(part, compile_argument_test) for part in condition.parts))
+            return _all_of(parts)
         case AnyOf():
-            return _any_of(tuple(_compile(part, compile_argument_test) for part in condition.parts))
+            return _any_of(parts)
         case Unless():
-            return _unless(_compile(condition.part, compile_argument_test))
+            return _unless(*parts)
 
 
 def _all_of(parts: tuple[Test, ...]) -> Test:
@@ -286,12 +319,12 @@ CHECKS: Mapping[str, Callable[[Any], Check]] = {
     "starts_with": _on_text(lambda operand: lambda text: text.startswith(operand)),
     "ends_with": _on_text(lambda operand: lambda text: text.endswith(operand)),
     "contains": _contains,
-    "less_than": _on_number(lambda value, operand: value < operand),
-    "at_most": _on_number(lambda value, operand: value <= operand),
-    "greater_than": _on_number(lambda value, operand: value > operand),
-    "at_least": _on_number(lambda value, operand: value >= operand),
-    "length_at_most": _on_length(lambda length, operand: length <= operand),
-    "length_at_least": _on_length(lambda length, operand: length >= operand),
+    "less_than": _on_number(operator.lt),
+    "at_most": _on_number(operator.le),
+    "greater_than": _on_number(operator.gt),
+    "at_least": _on_number(operator.ge),
+    "length_at_most": _on_length(operator.le),
+    "length_at_least": _on_length(operator.ge),
     "any_in": _any_in,
     "all_in": _all_in,
     "exists": lambda operand: lambda value: value is not None,

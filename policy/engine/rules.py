@@ -12,7 +12,7 @@ from policy.engine.conditions import (
     parse_conditions,
     requires_autonomy,
 )
-from policy.engine.matching import Test, compile_condition, compile_without_arguments
+from policy.engine.matching import Known, Test, compile_condition, compile_without_arguments
 from policy.engine.types import Call, Effect, Rule
 
 
@@ -20,13 +20,13 @@ class CompiledRule:
     """A rule and its closures.
 
     `test` is None where neither conditions, validity nor a limit matter; ask `holds`, or see there what a raising test
-    means.
+    means. With `known` (policy.engine.matching), rules share what they test alike.
     `problem` says why conditions could not be read: such an allow never holds, such a deny or ask always does.
     """
 
     __slots__ = ("_without_arguments", "condition", "id", "is_allow", "is_specific", "problem", "rule", "test")
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, known: Known) -> None:
         self.rule, self.id = rule, rule.id
         self.is_allow = rule.effect is Effect.ALLOW
         self.condition: Condition | None = None
@@ -36,22 +36,24 @@ class CompiledRule:
         if rule.conditions is not None:
             try:
                 self.condition = parse_conditions(rule.conditions)
-                test = compile_condition(self.condition)
+                test = compile_condition(self.condition, known)
             except ConditionError as error:
                 self.problem = str(error)
                 test = _err
-        self.test = _add_limit(rule, _add_validity(rule, test))
+        self.test = self._complete(test)
         # Counts for calls without a user: the rule names the application, or says that it is for such calls.
         self.is_specific = rule.application is not None or requires_autonomy(self.condition)
 
+    def make_test_of(self, rest: Condition | None, known: Known) -> Test | None:
+        """Return what `test` comes to where only this is left to be asked of the condition."""
+        return self._complete(None if rest is None else compile_condition(rest, known))
+
+    def _complete(self, test: Test | None) -> Test | None:
+        return _add_limit(self.rule, _add_validity(self.rule, test))
+
     def holds(self, call: Call) -> bool:
         """Tell whether the rule matches a call that it is about."""
-        if self.test is None:
-            return True
-        try:
-            return self.test(call) is True if self.is_allow else self.test(call) is not False
-        except Exception:  # a call that can't be understood is not allowed by accident, nor does it slip past a deny
-            return not self.is_allow
+        return holds(self.test, call, self.rule.effect)
 
     def is_valid_at(self, now: float) -> bool:
         return _is_valid(self.rule, now)
@@ -85,6 +87,17 @@ class CompiledRule:
         if self.condition is None:
             return True
         return not all(isinstance(test, ArgumentTest) for test in iterate_tests(self.condition))
+
+
+def holds(test: Test | None, call: Call, effect: Effect) -> bool:
+    """Tell whether a rule of this effect matches by its test."""
+    if test is None:
+        return True
+    try:
+        found = test(call)
+    except Exception:  # a call that can't be understood is not allowed by accident, nor does it slip past a deny
+        found = None
+    return effect is not Effect.ALLOW if found is None else found
 
 
 def _add_validity(rule: Rule, test: Test | None) -> Test | None:

@@ -169,6 +169,26 @@ def test_decide_of_arguments_that_raise_fails_closed() -> None:
         assert decision.explain()["effect"] == decision.effect
 
 
+def test_decide_tells_conditions_apart_that_python_takes_for_equal() -> None:
+    """Equal conditions share what tests them; 1 and True are equal in Python."""
+    rules = [
+        Rule(id=str(value), layer=Layer.ORG, effect=Effect.DENY, conditions={"all": [test, {"unless": test}]})
+        for value in (True, 1, False, 0)
+        for test in [{"argument": "count", "operator": "equals", "value": value}]
+    ]
+    for value in (True, 1, False, 0):
+        [said, *_] = compile_policy(rules).decide(_call({"count": value})).explain()["layers"]
+        assert [rule["id"] for rule in said["rules"]] == [
+            str(other) for other in (0, 1, False, True) if type(other) is not type(value)
+        ]
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_compare_whole_number_beyond_any_fraction_compares_exactly(value: int) -> None:
+    holds = compile_condition(parse_conditions({"argument": "count", "operator": "at_least", "value": 5}))
+    assert holds(_call({"count": value})) is (value > 0)
+
+
 @settings(max_examples=500, deadline=None)
 @given(st.text("ab*", max_size=8), st.text("ab*", max_size=12))
 def test_pattern_matches_as_fnmatch_does(pattern: str, text: str) -> None:

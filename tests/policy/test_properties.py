@@ -174,3 +174,40 @@ def test_deciding_rules_are_among_the_explained(
     decision = compile_policy(given_rules, baselines=given_baselines).decide(call)
     explained = {rule["id"] for layer in decision.explain()["layers"] for rule in layer["rules"]}
     assert set(decision.rule_ids) <= explained
+
+
+@quick
+@given(
+    st.lists(rules(layer=Layer.ORG, integration=None, capability="", klass=""), min_size=12, max_size=20),
+    calls,
+    st.data(),
+)
+def test_decide_among_many_rules_of_one_target_finds_what_each_says_alone(
+    given_rules: list[Rule], call: Call, data: st.DataObject
+) -> None:
+    """With many rules, a text of the call leads to those that demand it, and only the rest of them is tested."""
+    demanding = [_demand_text(rule, number, data) for number, rule in enumerate(given_rules)]
+    repo = data.draw(st.sampled_from(["a", "ab", "b*", "acme/web", "x", 3]))
+    call = replace(call, user="alice", arguments={**call.arguments, "repo": repo})
+    holding = {rule.id for rule in demanding if _holds_alone(rule, call)}
+    decision = compile_policy(demanding).decide(call)
+    effects = {rule.effect for rule in demanding if rule.id in holding}
+    strongest = next((effect for effect in ORDER if effect in effects), None)
+    org = decision.explain()["layers"][0]
+    assert org["verdict"] == (strongest or "silent")
+    expected = sorted(rule.id for rule in demanding if rule.id in holding and rule.effect is strongest)
+    assert [rule["id"] for rule in org["rules"]] == expected[:10]
+
+
+def _demand_text(rule: Rule, number: int, data: st.DataObject) -> Rule:
+    """Return a rule for everyone that holds only where `repo` is some text."""
+    value = data.draw(st.sampled_from(["a", "ab", "b*", ["a", "ß"], ["acme/web", "abc"]]))
+    text = {"argument": "repo", "operator": "in" if isinstance(value, list) else "equals", "value": value}
+    all_of = {"all": [text, *([rule.conditions] if rule.conditions is not None else [])]}
+    conditions = data.draw(st.sampled_from([all_of, {"all": [*all_of["all"][1:], all_of]}, text, rule.conditions]))
+    return replace(rule, id=f"{number:03}", user=None, group=None, application=None, conditions=conditions)
+
+
+def _holds_alone(rule: Rule, call: Call) -> bool:
+    alone = compile_policy([rule], baselines={Layer.ORG: Effect.ASK if rule.effect is Effect.ALLOW else Effect.ALLOW})
+    return bool(alone.decide(call).explain()["layers"][0]["rules"])
