@@ -166,3 +166,15 @@ def test_why_is_one_click_away_and_a_session_is_followed(busy: Cast, open_browse
     story = page.get_by_role("list", name="What happened")
     expect(story.get_by_text("of nothing")).to_have_text("13 min 55 s of nothing")
     expect(story.get_by_text("Denied by the user layer: not on Fridays.")).to_be_visible()
+
+
+def test_search_is_saved_and_opened_again(busy: Cast, open_browser: Callable[..., Page]) -> None:
+    page = open_browser(busy.carol, width=360)
+    page.goto(f"{LIST}?outcome=denied&period=week")
+    page.get_by_role("link", name="Save this search").click()
+    page.get_by_label("Name").fill("Denials of the week")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.goto(LIST)
+    page.get_by_role("link", name="Denials of the week").click()
+    expect(page.get_by_role("list", name="Filters in use")).to_contain_text("Outcome: Denied")
+    assert "period=week" in page.url
