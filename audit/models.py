@@ -83,6 +83,19 @@ class AuditEvent(models.Model):
         indexes = [
             models.Index(fields=("organization_id", "-id"), name="audit_event_by_organization"),
             models.Index(fields=("organization_id", "user_id", "-id"), name="audit_event_by_user"),
+            models.Index(fields=("organization_id", "application_id", "-id"), name="audit_event_by_application"),
+            # What people paste: found at any time, where reading even a day of a long log would take too long.
+            models.Index(
+                fields=("organization_id", "session", "-id"), condition=~Q(session=""), name="audit_event_by_session"
+            ),
+            models.Index(
+                fields=("organization_id", "trace_id", "-id"), condition=~Q(trace_id=""), name="audit_event_by_trace"
+            ),
+            models.Index(
+                fields=("organization_id", "request_id", "-id"),
+                condition=~Q(request_id=""),
+                name="audit_event_by_request",
+            ),
         ]
 
     def __str__(self) -> str:

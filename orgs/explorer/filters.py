@@ -43,7 +43,7 @@ _NAMES = {
     "integration": "Integration",
     "capability": "Capability",
     "account": "Account",
-    "address": "From",
+    "address": "Source",
     "session": "Session",
     "trace": "Trace",
     "request": "Request",

@@ -44,9 +44,8 @@ def find_related(events: AuditEventQuerySet, event: AuditEvent) -> list[Related]
     ):
         value = getattr(event, column)
         if value:
-            # An identifier may come back much later, but hardly ever does: a day around it is quick without an index.
-            near = _make_window(event, dt.timedelta(hours=12)).narrow(here).filter(**{column: value})
-            found.append(_make(title, words, near, event, {**organization, name: value}))
+            same = here.filter(**{column: value})
+            found.append(_make(title, words, same, event, {**organization, name: value}))
     if event.application_id is not None or event.user_id is not None:
         window = _make_window(event, AROUND)
         own = {"user_id": event.user_id, "application_id": event.application_id}

@@ -141,9 +141,9 @@ def test_list_with_all_filters_at_once_finds_it_and_with_one_wrong_finds_nothing
     page = carol.get(LIST, everything)
     chosen = {one.name: one for one in page.context["chosen"]}
     assert len(chosen) == 15
-    assert chosen["From"].words == "10.0.0.0/8"
-    assert "address" not in parse_qs(chosen["From"].without)
-    assert parse_qs(chosen["From"].without)["version"] == ["7"]
+    assert chosen["Source"].words == "10.0.0.0/8"
+    assert "address" not in parse_qs(chosen["Source"].without)
+    assert parse_qs(chosen["Source"].without)["version"] == ["7"]
 
 
 BAD: dict[str, dict[str, Any]] = {
@@ -349,3 +349,26 @@ def test_timeline_tells_a_session_with_latencies_gaps_and_denials(cast: Cast, ca
     assert [bool(step.gap) for step in timeline.steps] == [False, False, True]
     assert (timeline.calls, timeline.denied, timeline.failed) == (3, 1, 1)
     assert "9 min 48 s of nothing" in read_words(answer)
+
+
+@pytest.mark.parametrize(
+    ("column", "index"),
+    [
+        ("session", "session"),
+        ("trace_id", "trace"),
+        ("request_id", "request"),
+        ("application_id", "application"),
+        ("user_id", "user"),
+    ],
+)
+def test_what_people_paste_is_found_by_an_index(cast: Cast, column: str, index: str) -> None:
+    value = cast.pr_bot.pk if column.endswith("ion_id") or column == "user_id" else "0af7651916cd43dd8448eb211c80319c"
+    events = AuditEvent.objects.for_organization(cast.acme.pk).filter(**{column: value}).order_by("-pk")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+        sql, parameters = events[:50].query.sql_with_params()
+        cursor.execute(f"EXPLAIN {sql}", parameters)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    # Each partition has an index of its own, named after the columns.
+    assert f"organization_id_{column}_id" in plan or f"by_{index}" in plan, plan

@@ -151,7 +151,7 @@ def test_everything_is_there_without_scripts(busy: Cast, open_browser: Callable[
     expect(page.get_by_text("Enter an address, such as 10.1.2.3")).to_be_visible()
     page.get_by_label("Source").fill("10.1.0.0/16")
     page.get_by_role("button", name="Show").click()
-    expect(page.get_by_role("list", name="Filters in use")).to_contain_text("From: 10.1.0.0/16")
+    expect(page.get_by_role("list", name="Filters in use")).to_contain_text("Source: 10.1.0.0/16")
 
 
 def test_why_is_one_click_away_and_a_session_is_followed(busy: Cast, open_browser: Callable[..., Page]) -> None:
