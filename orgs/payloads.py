@@ -92,7 +92,9 @@ def describe_payload(event: AuditEvent) -> str:
         return f"Erased on {erased.at:%Y-%m-%d} by {erased.by}."
     note = event.details["payload"]
     kept = (
-        "All of it, without secrets." if note.get("level") == Level.FULL else "Names, types and sizes, without a value."
+        "Kept in full, without secrets."
+        if note.get("level") == Level.FULL
+        else "Kept as names, types and sizes, without a value."
     )
     return f"{kept} It was too large to keep more." if note.get("cut") else kept
 

@@ -35,7 +35,7 @@ def make_reader(cast: Cast, role: str) -> User:
 
 def test_content_is_shown_when_asked_for_and_that_is_recorded(cast: Cast, carol: Client, event: AuditEvent) -> None:
     page = carol.get(page_of(event)).content.decode()
-    assert "All of it, without secrets." in page
+    assert "Kept in full, without secrets." in page
     assert SECRET not in page
     assert SECRET not in carol.get(content_of(event)).content.decode()
     assert not AuditEvent.objects.filter(type="payload.viewed").exists()
@@ -61,7 +61,7 @@ def test_content_is_not_for(cast: Cast, event: AuditEvent, role: str) -> None:
 
 def test_auditor_sees_the_event_and_that_content_was_kept(cast: Cast, event: AuditEvent) -> None:
     page = sign_in(make_reader(cast, Membership.Role.AUDITOR)).get(page_of(event)).content.decode()
-    assert "All of it, without secrets." in page
+    assert "Kept in full, without secrets." in page
     assert "show-content" not in page
 
 

@@ -206,7 +206,7 @@ def test_call_page_shows_content_when_asked_for_and_records_that(cast: Cast, sig
     event = make_call(cast.pr_bot, cast.alice, cast.create_issue, content={"arguments": {"title": "zq-mine"}})
     alice = sign_in(cast.alice)
     page = alice.get(f"/activity/{event.pk}/").content.decode()
-    assert "All of it, without secrets." in page
+    assert "Kept in full, without secrets." in page
     assert "zq-mine" not in page
     assert alice.get(f"/activity/{event.pk}/content/").status_code == 405
 
