@@ -39,6 +39,7 @@ from connections.services.discover_integration import get_metadata_document_url
 from connections.services.revoke import revoke_connection
 from connections.services.start_authorization import start_authorization
 from orgs.access import get_membership, portal_login_required
+from orgs.errors import say
 from orgs.http import get_request_id, make_actor
 from orgs.models import User
 from orgs.oauth.consent import Beginning, begin_with, get_beginnings
@@ -245,9 +246,8 @@ def _finish(request: HttpRequest, session: ConnectSession, connection: Connectio
 
 
 def _show_problem(request: HttpRequest, error: ConnectionsError, *, status: int) -> HttpResponse:
-    text = str(error)
     context = {
-        "problem": f"{text[0].upper()}{text[1:]}.",
+        "problem": say(error),
         "code": error.code,
         "request_id": get_request_id(),
     }

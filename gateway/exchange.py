@@ -28,6 +28,7 @@ from connections.resources import get_joined_resource
 from connections.services.begin_connect import CONNECTABLE, begin_connect
 from connections.services.declare_capability import ISSUE_CREDENTIAL
 from connections.services.refresh import UsableCredential, get_credential
+from orgs.errors import say
 from orgs.http import get_source_address, make_actor
 from orgs.ids import uuid7
 from orgs.locks import hold_still
@@ -312,7 +313,7 @@ def _obtain(exchange: _Exchange, connection: Connection) -> UsableCredential:
         return get_credential(connection_id=connection.pk, deadline=time.monotonic() + _SECONDS)
     except ReauthorizationRequiredError as error:
         exchange.record("completed", "error_auth", code=error.code)
-        raise _make_required(exchange, f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+        raise _make_required(exchange, say(error)) from None
     except ConnectionsError as error:
         exchange.record("completed", "error_remote", code=error.code)
         raise OAuthError(

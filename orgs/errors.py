@@ -5,6 +5,12 @@ from __future__ import annotations
 import datetime as dt
 
 
+def say(error: Exception) -> str:
+    """Return an exception's text, which has no capital letter and no full stop, as a sentence for a page."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 class OrgsError(Exception):
     code = "kontext_validation_error"
 

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from audit.models import AuditEvent
 from orgs.access import get_membership, portal_login_required
+from orgs.errors import say
 from orgs.http import make_actor
 from orgs.models import Membership
 from orgs.vault import VaultError
@@ -109,7 +110,7 @@ def _approve(request: HttpRequest, found: Approval) -> HttpResponse:
         except ValidationError as error:
             form.add_error(None, error.messages)
         except SettledError as error:
-            messages.error(request, f"{str(error)[0].upper()}{str(error)[1:]}.")
+            messages.error(request, say(error))
             return _go_to(found)
         else:
             messages.success(request, f"Approved. {found.application} can go on: it repeats the call by itself.")
@@ -126,7 +127,7 @@ def _deny(request: HttpRequest, found: Approval) -> HttpResponse:
         actor = make_actor(user=request.user)
         deny_call(approval=found, approver=membership.user, reason=form.cleaned_data["reason"], actor=actor)
     except SettledError as error:
-        messages.error(request, f"{str(error)[0].upper()}{str(error)[1:]}.")
+        messages.error(request, say(error))
     else:
         messages.success(request, f"Denied. {found.application} is told so when it tries again.")
     return _go_to(found)

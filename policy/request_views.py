@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from audit.models import AuditEvent
 from orgs.access import get_membership, portal_login_required
+from orgs.errors import say
 from orgs.http import make_actor
 from orgs.models import Membership
 from policy.approval_forms import DeclineForm
@@ -128,7 +129,7 @@ def _accept(request: HttpRequest, found: RuleRequest) -> HttpResponse:
         messages.error(request, " ".join(error.messages))
         return _show(request, found, form, DeclineForm(), status=422)
     except SettledError as error:
-        messages.error(request, f"{str(error)[0].upper()}{str(error)[1:]}.")
+        messages.error(request, say(error))
     else:
         messages.success(request, f"Done, and {found.asker} can see it. It holds from the next call on.")
     return _go_to(found)
@@ -143,7 +144,7 @@ def _decline(request: HttpRequest, found: RuleRequest) -> HttpResponse:
         actor = make_actor(user=request.user)
         decline_request(request=found, decliner=membership.user, reason=form.cleaned_data["reason"], actor=actor)
     except SettledError as error:
-        messages.error(request, f"{str(error)[0].upper()}{str(error)[1:]}.")
+        messages.error(request, say(error))
     else:
         messages.success(request, f"Declined, and {found.asker} can read why.")
     return _go_to(found)

@@ -11,6 +11,7 @@ from connections.injection import check_header
 from connections.models import Integration
 from connections.services.declare_capability import declare_capability
 from connections.services.events import record_integration_event
+from orgs.errors import say
 from orgs.models import Organization
 
 
@@ -53,11 +54,11 @@ def check_integration(integration: Integration) -> None:
     try:
         parts = egress.check_url(integration.url)
     except DestinationRefusedError as error:
-        raise ValidationError({"url": f"{str(error)[0].upper()}{str(error)[1:]}."}) from None
+        raise ValidationError({"url": say(error)}) from None
     if parts.fragment or parts.query:
         raise ValidationError({"url": "The URL must have no query and no fragment: secrets don't belong there."})
     try:
         check_header(integration.key_header, integration.key_template)
     except ValueError as error:
         field = "key_template" if "template" in str(error) else "key_header"
-        raise ValidationError({field: f"{str(error)[0].upper()}{str(error)[1:]}."}) from None
+        raise ValidationError({field: say(error)}) from None
