@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 
-from django.db import DatabaseError
-
-from gateway.errors import UnavailableError
 from gateway.facts import ApprovalPage, Snapshot
 from gateway.threads import Threads
 from policy.approvals import get_link, name_answerer
@@ -45,11 +41,8 @@ class Approvals:
 
         Raises what policy.services.use_approvals does, and UnavailableError: then nothing is known, and nothing passes.
         """
-        try:
-            async with asyncio.timeout(_SECONDS):
-                return await self._threads.run(_use, asked)
-        except (DatabaseError, TimeoutError):
-            raise UnavailableError("approvals can't be looked up at present, so nothing was done") from None
+        refusal = "approvals can't be looked up at present, so nothing was done"
+        return await self._threads.run_or_refuse(_SECONDS, refusal, _use, asked)
 
 
 def _use(asked: AskedCall) -> tuple[tuple[str, ...], tuple[ApprovalPage, ...]]:

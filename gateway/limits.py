@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from uuid import UUID
 
-from django.db import DatabaseError
-
-from gateway.errors import UnavailableError
 from gateway.threads import Threads
 from policy.engine import Decision
 from policy.services.take_uses import take_uses
@@ -23,10 +19,7 @@ class Limits:
 
     async def take(self, organization_id: str, decision: Decision) -> Decision:
         """Do what policy.services.take_uses does. Raises UnavailableError: then nothing is known, so nothing passes."""
-        try:
-            async with asyncio.timeout(_SECONDS):
-                return await self._threads.run(take_uses, organization_id=UUID(organization_id), decision=decision)
-        except (DatabaseError, TimeoutError):
-            raise UnavailableError(
-                "the uses of a limited rule can't be counted at present, so nothing was done"
-            ) from None
+        refusal = "the uses of a limited rule can't be counted at present, so nothing was done"
+        return await self._threads.run_or_refuse(
+            _SECONDS, refusal, take_uses, organization_id=UUID(organization_id), decision=decision
+        )

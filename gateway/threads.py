@@ -7,8 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from gateway.errors import UnavailableError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,6 +27,16 @@ class Threads:
         return await asyncio.get_running_loop().run_in_executor(
             self._executor, lambda: self._call(function, *args, **kwargs)
         )
+
+    async def run_or_refuse(
+        self, seconds: float, refusal: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Do the same for a call that waits. Raises UnavailableError, which says `refusal`, where no answer comes."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.run(function, *args, **kwargs)
+        except (DatabaseError, TimeoutError):
+            raise UnavailableError(refusal) from None
 
     async def stop(self) -> None:
         """Start nothing more, wait a moment for what runs, and close the connections."""
