@@ -142,15 +142,14 @@ def _show(
 ) -> HttpResponse:
     membership = get_membership(request)
     arguments, is_readable = _read_arguments(found)
-    is_waiting = found.status == Approval.Status.PENDING and not found.is_over
     context: dict[str, Any] = {
         "approval": found,
         "is_mine": found.user_id == membership.user_id,
         "may_answer": may_answer(membership.user, found),
-        "is_waiting": is_waiting,
+        "is_waiting": found.is_waiting,
         "answerer": name_answerer(found),
         "asked_by": describe_questioners(found),
-        "arguments": arguments if is_waiting else None,
+        "arguments": arguments if found.is_waiting else None,
         "is_readable": is_readable,
         "explanation": _find_explanation(membership, found),
         "approve": approve,

@@ -162,7 +162,7 @@ def _show(
     context = {
         "found": found,
         "is_mine": found.asker_id == membership.user_id,
-        "is_waiting": found.status == RuleRequest.Status.PENDING and found.expires_at > timezone.now(),
+        "is_waiting": found.is_waiting,
         "may_answer": may_answer(membership.user, found),
         "answerer": name_answerer(found),
         "proposed": "" if is_gone else describe_rule(make_rule(found)),

@@ -113,7 +113,7 @@ class ApprovalAdmin(AnsweredAdmin):
         done="Approved: the application can repeat the call.",
         variant=ActionVariant.SUCCESS,
         permission="answer",
-        is_offered=lambda approval: _is_waiting(approval),
+        is_offered=lambda approval: approval.is_waiting,
     )
     def approve(self, request: HttpRequest, obj: Approval, form: forms.Form) -> None:
         approver: Any = request.user
@@ -128,7 +128,7 @@ class ApprovalAdmin(AnsweredAdmin):
         done="Denied.",
         variant=ActionVariant.DANGER,
         permission="answer",
-        is_offered=lambda approval: _is_waiting(approval),
+        is_offered=lambda approval: approval.is_waiting,
     )
     def deny(self, request: HttpRequest, obj: Approval, form: forms.Form) -> None:
         approver: Any = request.user
@@ -156,9 +156,7 @@ class ApprovalAdmin(AnsweredAdmin):
 
     @display(description="status", ordering="status")
     def status_shown(self, obj: Approval) -> SafeString:
-        if obj.status == Approval.Status.PENDING:
-            return status_chip("pending", _WAITS) if not obj.is_over else status_chip("expired")
-        return status_chip(obj.status)
+        return _show_status(obj)
 
     @display(description="asked", ordering="created_at")
     def asked(self, obj: Approval) -> SafeString | str:
@@ -174,7 +172,7 @@ class ApprovalAdmin(AnsweredAdmin):
 
     @display(description="arguments")
     def arguments_shown(self, obj: Approval) -> SafeString | str:
-        if not _is_waiting(obj):
+        if not obj.is_waiting:
             return "Erased: they are kept only while this waits."
         return _show_arguments(obj) if getattr(obj, "is_shown_whole", False) else "Shown to whoever answers."
 
@@ -214,7 +212,7 @@ class RuleRequestAdmin(AnsweredAdmin):
         done="Accepted, and the person who asked can see it.",
         variant=ActionVariant.SUCCESS,
         permission="answer",
-        is_offered=lambda request: _is_open(request),
+        is_offered=lambda request: request.is_waiting,
     )
     def accept(self, request: HttpRequest, obj: RuleRequest) -> None:
         acceptor: Any = request.user
@@ -228,7 +226,7 @@ class RuleRequestAdmin(AnsweredAdmin):
         done="Declined.",
         variant=ActionVariant.DANGER,
         permission="answer",
-        is_offered=lambda request: _is_open(request),
+        is_offered=lambda request: request.is_waiting,
     )
     def decline(self, request: HttpRequest, obj: RuleRequest, form: forms.Form) -> None:
         decliner: Any = request.user
@@ -240,7 +238,7 @@ class RuleRequestAdmin(AnsweredAdmin):
 
     @display(description="status", ordering="status")
     def status_shown(self, obj: RuleRequest) -> SafeString:
-        return status_chip("pending", _WAITS) if obj.status == RuleRequest.Status.PENDING else status_chip(obj.status)
+        return _show_status(obj)
 
     @display(description="asked", ordering="created_at")
     def asked(self, obj: RuleRequest) -> SafeString | str:
@@ -252,12 +250,10 @@ def _may_answer(request: HttpRequest, approval: Approval) -> bool:
     return approvals.may_answer(answerer, approval)
 
 
-def _is_waiting(approval: Approval) -> bool:
-    return approval.status == Approval.Status.PENDING and not approval.is_over
-
-
-def _is_open(request: RuleRequest) -> bool:
-    return request.status == RuleRequest.Status.PENDING
+def _show_status(row: Approval | RuleRequest) -> SafeString:
+    if row.is_waiting:
+        return status_chip("pending", _WAITS)
+    return status_chip(row.status if row.status != row.Status.PENDING else row.Status.EXPIRED)
 
 
 def _show_arguments(approval: Approval) -> SafeString:

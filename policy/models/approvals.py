@@ -111,5 +111,10 @@ class Approval(models.Model):
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether somebody can still answer."""
+        return self.status == self.Status.PENDING and not self.is_over
+
+    @property
     def target(self) -> str:
         return f"{self.integration.slug}:{self.capability}"

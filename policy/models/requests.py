@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from connections.models import Integration
 from orgs.ids import uuid7
@@ -70,3 +71,8 @@ class RuleRequest(models.Model):
 
     def __str__(self) -> str:
         return self.sentence
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether somebody can still answer: the row says so only after a while."""
+        return self.status == self.Status.PENDING and self.expires_at > timezone.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from audit.models import AuditEvent
 from orgs.models import Membership
@@ -87,4 +88,15 @@ def test_request_is_declined_with_a_reason(request_of_alice: RuleRequest, carol:
     carol.post(f"{base}/decline/", {"reason": "Use Release notes"})
     request_of_alice.refresh_from_db()
     assert (request_of_alice.status, request_of_alice.answer) == ("declined", "Use Release notes")
+    assert not Rule.objects.filter(layer="org").exists()
+
+
+def test_request_that_nobody_answered_in_time_is_shown_as_expired(request_of_alice: RuleRequest, carol: Client) -> None:
+    RuleRequest.objects.update(expires_at=timezone.now())
+    base = f"/admin/policy/rulerequest/{request_of_alice.pk}"
+    page = carol.get(f"{base}/change/").content.decode()
+    assert "Expired" in page
+    assert "Waits for an answer" not in page
+    assert f"{base}/accept/" not in page
+    carol.post(f"{base}/accept/")
     assert not Rule.objects.filter(layer="org").exists()
