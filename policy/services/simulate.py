@@ -11,7 +11,7 @@ from django.utils import timezone
 from connections.models import Capability
 from orgs.models import Application, GroupMembership, Organization, User
 from policy import engine
-from policy.compile import load_policy
+from policy.compile import load_current_policy
 
 
 def simulate(
@@ -40,7 +40,7 @@ def simulate(
         now=(now or timezone.now()).timestamp(),
         source_address=source_address,
     )
-    return load_policy(organization.pk).decide(call)
+    return load_current_policy(organization.pk).decide(call)
 
 
 def load_groups(organization: Organization, user: User | None) -> frozenset[str]:

@@ -9,7 +9,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from orgs.models import SnapshotVersion
-from policy.compile import load_policy
+from policy.compile import load_current_policy, load_policy
 from policy.engine import Call
 from policy.models import Baseline
 from policy.services.simulate import simulate
@@ -50,6 +50,20 @@ def test_load_takes_five_queries_however_many_rules(
         make_rule(cast.acme, "org", "allow", group=make_group(cast.acme, str(number)), integration=cast.github)
     with django_assert_num_queries(5):
         load_policy(cast.acme.pk)
+
+
+def test_load_current_compiles_anew_only_after_a_change(
+    cast: Cast, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    make_rule(cast.acme, "org", "allow")
+    first = load_current_policy(cast.acme.pk)
+    with django_assert_num_queries(1):
+        assert load_current_policy(cast.acme.pk) is first
+    make_rule(cast.globex, "org", "deny")
+    assert load_current_policy(cast.acme.pk) is first
+    make_rule(cast.acme, "org", "deny")
+    changed = load_current_policy(cast.acme.pk)
+    assert (changed is not first, changed.version) == (True, SnapshotVersion.objects.get(pk=cast.acme.pk).version)
 
 
 def test_load_carries_the_snapshots_version(cast: Cast) -> None:
