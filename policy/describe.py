@@ -119,8 +119,11 @@ def _describe_conditions(conditions: Any) -> str:
 
 
 def _describe_clause(condition: Condition) -> str:
-    if isinstance(condition, Unless):
-        return f" unless {describe_condition(condition.part)}"
+    match condition:
+        case Unless(Unless(part)):
+            return _describe_clause(part)
+        case Unless(part):
+            return f" unless {describe_condition(part)}"
     return f" where {describe_condition(condition)}"
 
 

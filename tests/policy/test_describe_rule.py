@@ -88,6 +88,11 @@ SENTENCES: dict[str, dict[str, Any]] = {
         "integration": "GitHub",
         "conditions": {"unless": REPO},
     },
+    "PR-Bot may use GitHub where repo is acme/frontend": {
+        **BOT,
+        "integration": "GitHub",
+        "conditions": {"unless": {"unless": {"all": [REPO]}}},
+    },
     "PR-Bot may use GitHub where labels has bug or docs and (count is at most 3 or draft is not true)": {
         **BOT,
         "integration": "GitHub",
