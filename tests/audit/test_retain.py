@@ -93,15 +93,6 @@ def get_tree(organization: Organization) -> Tree:
     return Tree.objects.get(organization_id=organization.pk)
 
 
-@pytest.fixture
-def superuser() -> Iterator[psycopg.Cursor[Any]]:
-    parameters = connection.get_connection_params()
-    with psycopg.connect(host=parameters["host"], user="postgres", dbname=parameters["dbname"], autocommit=True) as raw:
-        raw.execute("SET session_replication_role = replica")  # no trigger runs
-        with raw.cursor() as cursor:
-            yield cursor
-
-
 def test_retain_without_apply_changes_nothing(acme: Organization) -> None:
     due = retain()
     assert {"month": f"{OLD:%Y-%m}", "events": 31, "trees": 2}.items() <= due[0].items()

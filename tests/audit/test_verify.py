@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,6 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import call_command
-from django.db import connection
 
 from audit.leaves import COLUMNS, VERSION, data_sql, hash_event
 from audit.merkle import Frontier
@@ -48,15 +46,6 @@ def events(acme: Organization) -> list[AuditEvent]:
         seal()
         publish_checkpoints()
     return found
-
-
-@pytest.fixture
-def superuser() -> Iterator[Cursor]:
-    parameters = connection.get_connection_params()
-    with psycopg.connect(host=parameters["host"], user="postgres", dbname=parameters["dbname"], autocommit=True) as raw:
-        raw.execute("SET session_replication_role = replica")  # no trigger runs
-        with raw.cursor() as cursor:
-            yield cursor
 
 
 def seal() -> None:
