@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections import OrderedDict
 from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError
 
 from audit.capture import Content
 from gateway.errors import UnavailableError
@@ -19,6 +17,7 @@ from orgs.payloads import get_payload_key, seal_payload
 from orgs.vault import Key, VaultError
 
 _SECONDS = 5.0
+_REFUSAL = "what is to be kept of the call can't be sealed at present"
 _MOST_KEYS = 4_096
 
 # Organization, user (None: the application acts for itself) and application (None: it acts for a user).
@@ -55,10 +54,9 @@ class Payloads:
         if key is not None and erasures == snapshot.erasures:
             return key
         try:
-            async with asyncio.timeout(_SECONDS):
-                key = await self._threads.run(_find_key, snapshot.organization_id, principal)
-        except (DatabaseError, VaultError, TimeoutError):
-            raise UnavailableError("what is to be kept of the call can't be sealed at present") from None
+            key = await self._threads.run_or_refuse(_SECONDS, _REFUSAL, _find_key, snapshot.organization_id, principal)
+        except VaultError:
+            raise UnavailableError(_REFUSAL) from None
         self._keys[owner] = (snapshot.erasures, key)
         if len(self._keys) > _MOST_KEYS:
             self._keys.popitem(last=False)

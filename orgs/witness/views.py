@@ -18,6 +18,7 @@ from audit.services.cosign import cosign_checkpoint
 from audit.services.record import record_event
 from audit.types import EventType
 from audit.witness import SIZE_TYPE, ConflictError, InconsistentError, Submission, WitnessError, parse_submission
+from orgs.errors import say
 from orgs.http import get_request_id, get_source_address, make_actor
 from orgs.limits import Limit, record_use
 from orgs.services.witness_key import cosign_text
@@ -50,7 +51,7 @@ def add_checkpoint(request: HttpRequest) -> HttpResponse:
     except ConflictError as conflict:
         return HttpResponse(f"{conflict.size}\n", status=conflict.status, content_type=SIZE_TYPE)
     except WitnessError as error:
-        return _answer_error(error.status, error.code, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        return _answer_error(error.status, error.code, say(error))
     except ImproperlyConfigured as wrong:
         logger.error("nothing can be witnessed: %s", wrong)
         return _answer_error(503, "kontext_unavailable", "This witness is not set up correctly: tell its operator.")

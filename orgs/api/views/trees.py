@@ -30,6 +30,7 @@ from orgs.api.shapes.trees import (
     InclusionProofSerializer,
 )
 from orgs.api.views.events import LogView
+from orgs.errors import say
 from orgs.services.checkpoint_keys import get_verifier_keys
 
 
@@ -74,8 +75,7 @@ class ConsistencyProofView(TreeView):
         try:
             proof = prove_growth(tree, old=old, new=new)
         except NoSuchSizeError as error:
-            text = f"{str(error)[:1].upper()}{str(error)[1:]}."
-            raise serializers.ValidationError({"fromSize" if old > new else "toSize": [text]}) from None
+            raise serializers.ValidationError({"fromSize" if old > new else "toSize": [say(error)]}) from None
         return Response({"proof": ConsistencyProofSerializer(proof).data})
 
 
