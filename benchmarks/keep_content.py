@@ -26,6 +26,7 @@ django.setup()
 import orjson  # noqa: E402
 
 from audit.capture import Capture, Level  # noqa: E402
+from connections.injection import Recipe  # noqa: E402
 from gateway.facts import IntegrationFacts, Principal  # noqa: E402
 from gateway.mcp.eras import Era  # noqa: E402
 from gateway.mcp.messages import parse_message  # noqa: E402
@@ -130,8 +131,7 @@ def make_call(capture: Capture | None, gateway: Any) -> Call:
         url="",
         auth_mode="none",
         category="",
-        key_header="",
-        key_template="",
+        recipe=Recipe(""),
         is_active=True,
         capture=capture,
     )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from django import forms
 
+from connections.keys import get_key_fields
+from connections.models import Integration
+
 
 class KeyForm(forms.Form):
-    """A key of one's own. It is shown to nobody again, not even in a form that comes back."""
+    """A key of one's own, in its parts. It is shown to nobody again, not even in a form that comes back."""
 
-    key = forms.CharField(
-        max_length=8192,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off", "autofocus": True, "spellcheck": "false"}),
-        error_messages={"required": "Paste the key."},
-    )
-
-    def __init__(self, *args: object, integration_name: str, **kwargs: object) -> None:
+    def __init__(self, *args: object, integration: Integration, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.fields["key"].label = f"Your key for {integration_name}"
+        for number, part in enumerate(get_key_fields(integration)):
+            attributes = {"autocomplete": "off", "spellcheck": "false"} | ({} if number else {"autofocus": True})
+            widget = forms.PasswordInput if part.is_hidden else forms.TextInput
+            self.fields[part.name] = forms.CharField(
+                label=part.label,
+                max_length=8192,
+                widget=widget(attrs=attributes),
+                error_messages={"required": "Paste the key." if part.name == "key" else "Enter it."},
+            )

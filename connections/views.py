@@ -89,7 +89,7 @@ def disconnect(request: HttpRequest, connection_id: UUID) -> HttpResponse:
     return render(request, "connections/disconnect.html", context)
 
 
-@sensitive_post_parameters("key")
+@sensitive_post_parameters()
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def connect(request: HttpRequest, token: str) -> HttpResponse:
@@ -116,10 +116,10 @@ def callback(request: HttpRequest) -> HttpResponse:
     """Where integrations send browsers back to (OAuth's redirect URI)."""
     if not isinstance(request.user, User):
         return _show_problem(request, ConnectLinkError("you are not signed in in this browser (any more)"), status=403)
-    parameters = {name: request.GET.get(name, "") for name in ("state", "code", "iss", "error")}
+    parameters = request.GET.dict()
     browser = request.COOKIES.get(_get_cookie_name(), "")
     try:
-        session = get_session_by_state(state=parameters["state"], user=request.user, browser=browser)
+        session = get_session_by_state(state=parameters.get("state", ""), user=request.user, browser=browser)
         connection = complete_connect(session=session, parameters=parameters)
     except AnotherAccountError:
         return HttpResponseRedirect(reverse("connections:choose_account", args=[session.pk]))
@@ -163,14 +163,15 @@ def client_metadata(request: HttpRequest) -> HttpResponse:
 
 
 def _connect_with_key(request: HttpRequest, session: ConnectSession) -> HttpResponse:
-    form = KeyForm(request.POST or None, integration_name=session.integration.name)
+    form = KeyForm(request.POST or None, integration=session.integration)
     if request.method == "POST" and form.is_valid():
         try:
-            connection = connect_with_key(session=session, key=form.cleaned_data["key"])
+            connection = connect_with_key(session=session, key=form.cleaned_data)
         except ValidationError as error:
-            form.add_error("key", error.messages)
+            form.add_error(None, error)
         except KeyRefusedError as error:
-            form.add_error("key", f"{error}. Check that you copied all of it, and that it has not expired.")
+            last = list(form.fields)[-1]
+            form.add_error(last, f"{error}. Check that you copied all of it, and that it has not expired.")
         except ConnectLinkError as error:
             return _show_problem(request, error, status=410)
         else:

@@ -179,12 +179,7 @@ def _is_good(held: Held) -> bool:
 
 def _open(held: Held, integration: IntegrationFacts) -> Injection:
     assert held.sealed is not None
-    headers = build_headers(
-        auth_mode=integration.auth_mode,
-        key_header=integration.key_header,
-        key_template=integration.key_template,
-        secret=held.sealed.open(),
-    )
+    headers = build_headers(integration.recipe, held.sealed.open())
     return Injection(
         headers=headers, connection_id=held.connection_id, account=held.account, generation=held.generation
     )

@@ -23,6 +23,7 @@ from django.utils import timezone
 from audit.services.record import Call, Subject, record_event
 from audit.types import EventType
 from connections.errors import ConnectionsError, ReauthorizationRequiredError
+from connections.filling import fill
 from connections.models import Capability, Connection, Integration
 from connections.resources import get_joined_resource
 from connections.services.begin_connect import CONNECTABLE, begin_connect
@@ -47,7 +48,6 @@ from policy.services.use_approvals import AskedCall, use_approvals
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name, RFC 8693 §3)
-BEARER = ("Authorization", "Bearer {token}")
 _SECONDS = 15.0
 _NO_ARGUMENTS = b"{}"
 _PAUSED = "kontext_delegation_paused"
@@ -350,17 +350,19 @@ def _make_required(exchange: _Exchange, description: str) -> RefusedError:
 
 
 def _make_answer(integration: Integration, connection: Connection, credential: UsableCredential) -> dict[str, Any]:
-    header, template = BEARER
-    if integration.auth_mode != Integration.AuthMode.OAUTH:
-        header, template = integration.key_header, integration.key_template
-    before, _, after = template.partition("{token}")
+    recipe = integration.recipe
     answer: dict[str, Any] = {
-        "access_token": credential.headers[header].removeprefix(before).removesuffix(after),
+        "access_token": credential.secret,
         "issued_token_type": ACCESS_TOKEN,
         # N_A: not to be sent as a bearer token (RFC 8693 §2.2.1); how the key is sent is the integration's own matter.
-        "token_type": "Bearer" if (header, template) == BEARER else "N_A",
+        "token_type": "Bearer" if recipe.is_bearer else "N_A",
         "scope": " ".join(connection.scopes),
     }
+    if not recipe.is_bearer or recipe.extra:
+        answer["headers"] = credential.headers
+    if credential.values:
+        answer["parameters"] = credential.values
+        answer["url"] = fill(integration.url, credential.values)
     if credential.expires_at is not None:
         answer["expires_in"] = max(0, int((credential.expires_at - timezone.now()).total_seconds()))
     return answer

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from audit.capture import Capture
+    from connections.injection import Recipe
     from policy.engine import Grants, Policy
 
 
@@ -24,8 +25,7 @@ class IntegrationFacts:
     url: str
     auth_mode: str
     category: str
-    key_header: str
-    key_template: str
+    recipe: Recipe
     is_active: bool
     capture: Capture | None = None
 

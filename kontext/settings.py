@@ -31,6 +31,8 @@ GATEWAY_HOSTS = env.list("KONTEXT_GATEWAY_HOSTS", default=hosts_of(GATEWAY_URL))
 GATEWAY_ORIGINS = env.list("KONTEXT_GATEWAY_ORIGINS", default=[])
 # Discovery, token calls and forwarded calls may reach loopback and private ranges only when the operator says so.
 ALLOW_PRIVATE_NETWORKS = env.bool("KONTEXT_ALLOW_PRIVATE_NETWORKS", default=False)
+# More services than the catalogue has, one file each.
+CATALOGUE_DIR = env("KONTEXT_CATALOGUE_DIR", default="")
 # The root key wraps each organization's data key (orgs/vault). With neither set, a file is made in the data folder.
 ROOT_KEY = env("KONTEXT_ROOT_KEY", default="")
 ROOT_KEY_FILE = env("KONTEXT_ROOT_KEY_FILE", default=str(DATA_DIR / "root.key"))

@@ -7,6 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 
+from connections.injection import Recipe, make_recipe
 from connections.querysets import CapabilityQuerySet, IntegrationQuerySet
 from orgs.ids import uuid7
 from orgs.models import Application, CaptureLevel, Organization, validate_paths
@@ -17,6 +18,8 @@ integration_slug_validator = RegexValidator(
     "Use up to 32 lower-case letters, digits, hyphens and underscores; begin and end with a letter or digit.",
 )
 
+RECIPE_FIELDS = ("auth_mode", "key_header", "key_template", "key_basic", "api_headers", "dialect")
+
 
 class Integration(models.Model):
     """An external service with its own authorization server. Kontext brokers its tokens and never issues them.
@@ -24,6 +27,11 @@ class Integration(models.Model):
     `url` is the MCP endpoint (category gateway_remote_mcp) or the API's base (internal_mcp_credentials). `slug` is
     the first half of every capability name (`github:create_issue`) and the last part of the gateway's path.
     `capture_level` is the organization's where empty; `redacted_paths` add to the organization's.
+
+    What came from the catalogue is kept as it was then: `catalogue_entry` and `catalogue_digest` say from which version
+    of which entry, `parameters` what the operator entered. `dialect` is the part of it that OAuth goes by
+    (connections.oauth.dialect), `key_fields` (each a name, a label, and whether it may be seen) and `key_check` are for
+    a key that people paste.
     """
 
     class Category(models.TextChoices):
@@ -52,6 +60,15 @@ class Integration(models.Model):
     # The header that carries a pasted or server key; {token} is the secret.
     key_header = models.CharField(max_length=64, default="Authorization")
     key_template = models.CharField(max_length=120, default="Bearer {token}")
+    # What {basic} in the template encodes, and the headers that go along.
+    key_basic = models.CharField(max_length=200, blank=True, default="")
+    key_fields = models.JSONField(default=list, blank=True)
+    key_check = models.JSONField(default=dict, blank=True)
+    api_headers = models.JSONField(default=dict, blank=True)
+    catalogue_entry = models.CharField(max_length=32, blank=True, default="")
+    catalogue_digest = models.CharField(max_length=64, blank=True, default="")
+    parameters = models.JSONField(default=dict, blank=True)
+    dialect = models.JSONField(default=dict, blank=True)
     capture_level = models.CharField(max_length=16, choices=CaptureLevel.choices, blank=True, default="")
     redacted_paths = ArrayField(models.CharField(max_length=500), default=list, blank=True, validators=[validate_paths])
     discovered_at = models.DateTimeField(null=True, blank=True)
@@ -69,6 +86,11 @@ class Integration(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return how requests to it are authenticated."""
+        return make_recipe(**{name: getattr(self, name) for name in RECIPE_FIELDS})
 
     @property
     def resource(self) -> str:

@@ -12,10 +12,12 @@ from urllib.parse import urlencode, urlsplit
 
 from connections.errors import AuthorizationRefusedError, CallbackError
 from connections.oauth.clients import safe_error_code
+from connections.oauth.dialect import STANDARD, Dialect
 from connections.oauth.metadata import check_endpoint
 
 # Parameters the endpoint's own query must not bring along: ours would then be the second of their name.
-_OURS = frozenset({"response_type", "client_id", "redirect_uri", "state", "code_challenge", "resource", "scope"})
+OURS = frozenset({"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method"})
+OURS |= {"resource", "scope", "user_scope"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +38,31 @@ def new_attempt() -> Attempt:
 
 
 def build_authorization_url(
-    endpoint: str, *, client_id: str, redirect_uri: str, attempt: Attempt, scopes: Iterable[str], resource: str
+    endpoint: str,
+    *,
+    client_id: str,
+    redirect_uri: str,
+    attempt: Attempt,
+    scopes: Iterable[str],
+    resource: str,
+    dialect: Dialect = STANDARD,
 ) -> str:
+    oauth = dialect.oauth
     parameters = {
         "response_type": "code",
         "client_id": client_id,
         "redirect_uri": redirect_uri,
         "state": attempt.state,
-        "code_challenge": attempt.code_challenge,
-        "code_challenge_method": "S256",
+        **oauth.authorize_parameters,
     }
-    if scope := " ".join(scopes):
-        parameters["scope"] = scope
+    if oauth.pkce:
+        parameters |= {"code_challenge": attempt.code_challenge, "code_challenge_method": "S256"}
+    if scope := oauth.scope_separator.join(scopes):
+        parameters[oauth.scope_parameter] = scope
     if resource:
         parameters["resource"] = resource
     query = urlsplit(check_endpoint(endpoint)).query
-    kept = [pair for pair in query.split("&") if pair and pair.partition("=")[0] not in _OURS]
+    kept = [pair for pair in query.split("&") if pair and pair.partition("=")[0] not in OURS]
     return endpoint.partition("?")[0] + "?" + "&".join([*kept, urlencode(parameters)])
 
 

@@ -9,11 +9,14 @@ from django.db import transaction
 
 from audit.services.record import Actor
 from audit.types import EventType
+from connections.catalogue.adopt import get_dialect
 from connections.errors import AnotherAccountError, CallbackError, ConnectionsError, ConnectLinkError
+from connections.filling import fill, find_names
 from connections.models import Connection, ConnectSession, Credential, OAuthClient
-from connections.oauth.accounts import find_account
+from connections.oauth.accounts import Profile, find_account, find_profile
 from connections.oauth.authorization import check_callback
 from connections.oauth.clients import Client
+from connections.oauth.dialect import Dialect
 from connections.oauth.tokens import Tokens, exchange_code
 from connections.sealing import (
     open_client,
@@ -52,6 +55,7 @@ def complete_connect(
         sends_issuer = server.metadata.get("authorization_response_iss_parameter_supported") is True
         code = check_callback(parameters, issuer=session.issuer, sends_issuer=sends_issuer)
         client = open_client(server)
+        dialect = get_dialect(server)
         tokens = exchange_code(
             server.token_endpoint,
             client,
@@ -59,8 +63,9 @@ def complete_connect(
             redirect_uri=server.redirect_uri,
             code_verifier=open_code_verifier(session),
             resource=server.resource,
+            dialect=dialect,
         )
-        return _store(session, _describe(server, client, tokens), actor)
+        return _store(session, _describe(session, server, client, tokens, parameters), actor)
     except AnotherAccountError:
         raise
     except ConnectionsError as error:
@@ -101,21 +106,51 @@ def answer_account_question(*, session: ConnectSession, replaces: str, actor: Ac
 
 
 def _get_server(session: ConnectSession) -> OAuthClient:
-    server = OAuthClient.objects.filter(integration=session.integration_id).first()
+    server = OAuthClient.objects.select_related("integration").filter(integration=session.integration_id).first()
     if server is None or server.issuer != session.issuer:
         raise CallbackError("the integration was set up anew in the meantime: begin again")
     return server
 
 
-def _describe(server: OAuthClient, client: Client, tokens: Tokens) -> NewCredential:
+def _describe(
+    session: ConnectSession, server: OAuthClient, client: Client, tokens: Tokens, redirected: Mapping[str, str]
+) -> NewCredential:
+    try:
+        profile = _find_profile(server, client, tokens, redirected)
+    except ConnectionsError:
+        _give_back(session, NewCredential(document=describe_tokens(tokens, client), issuer=server.issuer))
+        raise
+    account = profile.account or tokens.account
     return NewCredential(
-        document=describe_tokens(tokens, client),
-        account=tokens.account or find_account(server.metadata.get("userinfo_endpoint"), tokens.access_token),
+        document=describe_tokens(tokens, client, values=profile.values),
+        account=account or find_account(server.metadata.get("userinfo_endpoint"), tokens.access_token),
         # A server that says nothing granted what was asked (RFC 6749 §5.1).
         scopes=tokens.scopes if tokens.scopes is not None else tuple(server.scopes),
         issuer=server.issuer,
         expires_at=tokens.expires_at,
     )
+
+
+def _find_profile(server: OAuthClient, client: Client, tokens: Tokens, redirected: Mapping[str, str]) -> Profile:
+    """Ask the service whose account it is, and for what its calls need, where the catalogue says how."""
+    dialect = get_dialect(server)
+    header = fill(dialect.oauth.template, {"token": tokens.access_token})
+    secrets = {
+        "token": tokens.access_token,
+        "client_id": client.client_id,
+        "client_secret": client.client_secret,
+    }
+    return find_profile(
+        dialect,
+        told=tokens.told,
+        redirected=redirected,
+        headers={**_get_fixed(dialect), dialect.oauth.header: header},
+        secrets=secrets,
+    )
+
+
+def _get_fixed(dialect: Dialect) -> dict[str, str]:
+    return {name: text for name, text in dialect.headers.items() if not find_names(text)}
 
 
 def _store(session: ConnectSession, new: NewCredential, actor: Actor) -> Connection:
@@ -130,12 +165,16 @@ def _store(session: ConnectSession, new: NewCredential, actor: Actor) -> Connect
             use_session(session)
             return activate_connection(integration=session.integration, user=session.user, new=new, actor=actor)
     except ConnectLinkError:
-        # Nobody may use these tokens, so nobody should be able to.
-        unused = Connection(integration=session.integration, account=new.account, issuer=new.issuer)
-        unused.organization_id = session.organization_id
-        with transaction.atomic():
-            revoke_at_integration(unused, new.document, reason="not allowed to connect any more")
+        _give_back(session, new)
         raise
+
+
+def _give_back(session: ConnectSession, new: NewCredential) -> None:
+    """Nobody may use these tokens, so nobody should be able to."""
+    unused = Connection(integration=session.integration, account=new.account, issuer=new.issuer)
+    unused.organization_id = session.organization_id
+    with transaction.atomic():
+        revoke_at_integration(unused, new.document, reason="not allowed to connect any more")
 
 
 def _hold(session: ConnectSession, new: NewCredential) -> None:

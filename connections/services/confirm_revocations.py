@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from audit.services.record import Subject, record_event
 from audit.types import EventType
+from connections.catalogue.reading import read_stored
 from connections.errors import RevocationFailedError
 from connections.models import Connection, Revocation
 from connections.oauth.clients import Client
+from connections.oauth.dialect import Revocation as Style
 from connections.oauth.tokens import revoke_token
 from connections.sealing import open_errand
 from orgs.vault import VaultError
@@ -33,8 +35,10 @@ def confirm_revocation(*, revocation: Revocation) -> Revocation:
     try:
         errand = open_errand(revocation)
         client = Client(errand["client_id"], errand["client_secret"], errand["auth_method"])
+        style = read_stored(Style, errand["style"]) if errand.get("style") else None
         for token, hint in errand["tokens"]:
-            revoke_token(errand["endpoint"], client, token=token, hint=hint)
+            values = errand.get("values")
+            revoke_token(errand["endpoint"], client, token=token, hint=hint, style=style, values=values)
     except RevocationFailedError as error:
         _postpone(revocation, str(error))
     except VaultError as error:

@@ -15,10 +15,11 @@ from django.utils import timezone
 
 from audit.services.record import Actor
 from audit.types import EventType
+from connections.catalogue.adopt import get_dialect, read_dialect
 from connections.errors import ConnectionsError, RegistrationError
 from connections.models import Integration, OAuthClient
 from connections.oauth.clients import Client, register_client
-from connections.oauth.discovery import Discovery, discover
+from connections.oauth.discovery import Discovery, discover, fetch_authorization_server
 from connections.oauth.metadata import AuthorizationServer
 from connections.sealing import seal_client_secret
 from connections.services.change_server import activate_integration, get_redirect_uri, leave_server
@@ -26,6 +27,7 @@ from connections.services.discover_capabilities import discover_capabilities, fi
 from connections.services.events import record_integration_event
 
 _NO_SIGN_IN = "the integration asks nobody to sign in: choose the auth mode without a credential, or a key"
+_NO_CLIENT = "the authorization server has no registration: enter the client ID (and secret) that it gave you"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def _discover_server(integration: Integration, actor: Actor | None) -> None:
     if integration.category == Integration.Category.INTERNAL_MCP_CREDENTIALS and former and former.client_id:
         _keep(integration, actor)  # a plain API publishes nothing: what an administrator entered stands
         return
-    found = discover(integration.url)
+    found = _find_server(integration, former)
     if found.server is None:
         raise RegistrationError(_NO_SIGN_IN)
     scopes = _choose_scopes(found, found.server)
@@ -70,9 +72,18 @@ def _discover_server(integration: Integration, actor: Actor | None) -> None:
     client = None if is_known else _register(found.server, scopes)
     _store(integration, found, found.server, scopes, client, actor)
     if not is_known and client is None:
-        raise RegistrationError(
-            "the authorization server has no registration: enter the client ID (and secret) that it gave you"
-        )
+        raise RegistrationError(_NO_CLIENT)
+
+
+def _find_server(integration: Integration, former: OAuthClient | None) -> Discovery:
+    """Ask the integration, or the issuer that the catalogue or an administrator named."""
+    oauth = read_dialect(integration).oauth
+    if integration.category == Integration.Category.INTERNAL_MCP_CREDENTIALS:
+        if oauth.issuer:
+            return Discovery(fetch_authorization_server(oauth.issuer), resource="", scopes=oauth.scopes)
+        if former is not None:
+            raise RegistrationError(_NO_CLIENT)
+    return discover(integration.url)
 
 
 def _choose_scopes(found: Discovery, server: AuthorizationServer) -> tuple[str, ...]:
@@ -113,7 +124,8 @@ def _store(
         row = copy(former) if former else OAuthClient(organization_id=locked.organization_id, integration=locked)
         row.issuer, row.resource = server.issuer, found.resource
         row.authorization_endpoint, row.token_endpoint = server.authorization_endpoint, server.token_endpoint
-        row.revocation_endpoint = server.revocation_endpoint
+        known = get_dialect(row).oauth.revocation
+        row.revocation_endpoint = server.revocation_endpoint or (known.url if known else "")
         row.scopes, row.metadata = [scope[:255] for scope in scopes], dict(server.document)
         if not _is_known(server, former):
             _adopt(row, registration)

@@ -22,7 +22,7 @@ from connections.errors import (
 from connections.injection import build_headers
 from connections.models import Connection, Integration
 from connections.oauth.tokens import refresh_tokens
-from connections.sealing import open_credential
+from connections.sealing import Document, open_credential
 from connections.services.recover_refreshes import recover_refreshes
 from connections.services.refresh_fence import (
     BackingOff,
@@ -43,13 +43,18 @@ _MAX_POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class UsableCredential:
-    """What a request to the integration carries. `expires_at` is None where the integration didn't say."""
+    """What a request to the integration carries. `expires_at` is None where the integration didn't say.
+
+    `secret` is the token or key by itself, `values` what the integration said of the account that calls have to name.
+    """
 
     connection_id: UUID
     generation: int
     headers: dict[str, str] = field(repr=False)
     expires_at: dt.datetime | None
     account: str
+    secret: str = field(repr=False, default="")
+    values: dict[str, str] = field(repr=False, default_factory=dict)
 
 
 def get_credential(
@@ -137,7 +142,12 @@ def _refresh(fence: Fence, *, is_good: bool) -> None:
     """Ask the integration and store what it says. Returns when reading again is worth while."""
     try:
         tokens = refresh_tokens(
-            fence.token_endpoint, fence.client, refresh_token=fence.refresh_token, resource=fence.resource
+            fence.token_endpoint,
+            fence.client,
+            refresh_token=fence.refresh_token,
+            resource=fence.resource,
+            scopes=fence.scopes,
+            dialect=fence.dialect,
         )
     except InvalidGrantError as error:
         release_fence(fence, status=Connection.Status.REAUTHORIZATION_REQUIRED, error=error)
@@ -152,19 +162,24 @@ def _refresh(fence: Fence, *, is_good: bool) -> None:
 
 def _open(connection: Connection) -> UsableCredential:
     integration = connection.integration
+    recipe = integration.recipe
     try:
-        headers = build_headers(
-            auth_mode=integration.auth_mode,
-            key_header=integration.key_header,
-            key_template=integration.key_template,
-            secret=json.dumps(open_credential(connection.credential)).encode(),
-        )
+        document = open_credential(connection.credential)
+        headers = build_headers(recipe, json.dumps(document).encode())
     except (VaultError, ValueError) as error:
         raise ReauthorizationRequiredError(f"the stored credential can't be used: {error}") from None
     return UsableCredential(
         connection_id=connection.pk,
         generation=connection.generation,
         headers=headers,
+        secret=str(document.get(recipe.member, "")),
+        values=_get_shown(integration, document),
         expires_at=connection.expires_at,
         account=connection.account,
     )
+
+
+def _get_shown(integration: Integration, document: Document) -> dict[str, str]:
+    """Return the parameters of an account. With a key, the same member holds parts of the secret."""
+    told = document.get("values") if integration.auth_mode == Integration.AuthMode.OAUTH else None
+    return {**integration.parameters, **(told or {})}

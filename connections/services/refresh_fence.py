@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -20,10 +21,12 @@ from django.db import connection as django_connection
 from django.db.models.functions import Now
 
 from audit.types import EventType
+from connections.catalogue.adopt import get_dialect
 from connections.errors import CredentialUnavailableError, TokenRequestError
 from connections.journal import Entry, remove_entry, write_entry
 from connections.models import Connection, Integration, OAuthClient
 from connections.oauth.clients import Client
+from connections.oauth.dialect import Dialect
 from connections.oauth.tokens import Tokens
 from connections.sealing import Document, open_client, open_credential
 from connections.services.events import record_connection_event
@@ -52,7 +55,10 @@ class Fence:
     token_endpoint: str
     resource: str
     client: Client
+    dialect: Dialect
+    scopes: tuple[str, ...]
     refresh_token: str = field(repr=False)
+    values: Mapping[str, str] = field(repr=False)
     # Read before the network is used: what comes back must be sealed even if the database is away by then.
     key: Key = field(repr=False)
     was_interrupted: bool
@@ -107,7 +113,7 @@ def store_refreshed(fence: Fence, tokens: Tokens) -> None:
         organization_id=fence.organization_id,
         connection_id=fence.connection_id,
         generation=fence.generation,
-        document=describe_tokens(tokens, fence.client, refresh_token=fence.refresh_token),
+        document=describe_tokens(tokens, fence.client, refresh_token=fence.refresh_token, values=fence.values),
         scopes=tokens.scopes,
         expires_at=tokens.expires_at,
     )
@@ -182,7 +188,7 @@ def _take(row: Connection, connection: Connection, now: dt.datetime) -> Fence | 
     refresh = _find_refresh(connection)
     if isinstance(refresh, Unrenewable):
         return refresh
-    client, server, refresh_token = refresh
+    client, server, document = refresh
     was_interrupted = row.refresh_owner is not None
     if was_interrupted:
         log.warning("connection %s: an earlier refresh was never finished", row.pk)
@@ -200,16 +206,19 @@ def _take(row: Connection, connection: Connection, now: dt.datetime) -> Fence | 
         token_endpoint=server.token_endpoint,
         resource=server.resource,
         client=client,
-        refresh_token=refresh_token,
+        dialect=get_dialect(server),
+        scopes=tuple(connection.scopes),
+        refresh_token=str(document["refresh_token"]),
+        values=document.get("values") or {},
         key=get_sealing_key(row.organization_id),
         was_interrupted=was_interrupted,
     )
 
 
-def _find_refresh(connection: Connection) -> tuple[Client, OAuthClient, str] | Unrenewable:
+def _find_refresh(connection: Connection) -> tuple[Client, OAuthClient, Document] | Unrenewable:
     if connection.integration.auth_mode != Integration.AuthMode.OAUTH:
         return Unrenewable("the integration refused the key")
-    server = OAuthClient.objects.filter(integration=connection.integration_id).first()
+    server = OAuthClient.objects.select_related("integration").filter(integration=connection.integration_id).first()
     if server is None or server.issuer != connection.issuer:
         return Unrenewable("the integration has another authorization server now")
     try:
@@ -219,7 +228,7 @@ def _find_refresh(connection: Connection) -> tuple[Client, OAuthClient, str] | U
         return Unrenewable(str(error))
     if not document.get("refresh_token"):
         return Unrenewable("the access token has ended and came without a refresh token")
-    return client, server, str(document["refresh_token"])
+    return client, server, document
 
 
 def _choose_client(document: Document, server: OAuthClient) -> Client:

@@ -7,7 +7,10 @@ from django.utils import timezone
 
 from audit.services.record import Actor
 from audit.types import EventType
+from connections.catalogue.adopt import get_dialect
+from connections.catalogue.reading import write_table
 from connections.models import Connection, Credential, OAuthClient, Revocation
+from connections.oauth.dialect import Revocation as Style
 from connections.sealing import Document, open_client, open_credential, seal_errand
 from connections.services.events import record_connection_event
 from orgs.locks import lock_version
@@ -48,11 +51,16 @@ def revoke_at_integration(
     Runs in the caller's transaction: the errand is durable together with the end of the credential. An unsaved
     connection stands for one that never came to be.
     """
-    client = client or OAuthClient.objects.filter(integration=connection.integration_id).first()
+    rows = OAuthClient.objects.select_related("integration").filter(integration=connection.integration_id)
+    client = client or rows.first()
+    style = get_dialect(client).oauth.revocation if client is not None else None
     tokens = get_tokens(document)
+    if style is not None:
+        by_hint = {hint: token for token, hint in tokens}
+        tokens = [(by_hint[hint], hint) for hint in style.tokens if hint in by_hint]
     if not tokens or client is None or not client.revocation_endpoint or client.issuer != connection.issuer:
         return _new_receipt(connection, reason, status=Revocation.Status.UNSUPPORTED)
-    errand = _describe_errand(document, client, tokens)
+    errand = _describe_errand(document, client, tokens, style)
     receipt = _new_receipt(connection, reason, status=Revocation.Status.PENDING, errand=errand)
     transaction.on_commit(_nudge)
     return receipt
@@ -99,7 +107,9 @@ def _new_receipt(
     return receipt
 
 
-def _describe_errand(document: Document, client: OAuthClient, tokens: list[tuple[str, str]]) -> Document:
+def _describe_errand(
+    document: Document, client: OAuthClient, tokens: list[tuple[str, str]], style: Style | None
+) -> Document:
     current = open_client(client)
     is_same = document.get("client_id", current.client_id) == current.client_id
     return {
@@ -108,6 +118,7 @@ def _describe_errand(document: Document, client: OAuthClient, tokens: list[tuple
         "client_secret": current.client_secret if is_same else document.get("client_secret", ""),
         "auth_method": current.auth_method if is_same else document.get("auth_method", "none"),
         "tokens": tokens,
+        **({"style": write_table(style), "values": document.get("values") or {}} if style is not None else {}),
     }
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from connections.catalogue.adopt import get_dialect
 from connections.errors import ConnectLinkError, DiscoveryError
 from connections.models import ConnectSession, OAuthClient
 from connections.oauth.authorization import build_authorization_url, new_attempt
@@ -14,7 +15,7 @@ def start_authorization(*, session: ConnectSession, browser: str) -> str:
     `browser` is a secret that only this browser has (a cookie): the answer counts in it alone. Starting again replaces
     an earlier start, whose answer then counts nowhere. Raises DiscoveryError where an administrator has work left.
     """
-    server = OAuthClient.objects.filter(integration=session.integration_id).first()
+    server = OAuthClient.objects.select_related("integration").filter(integration=session.integration_id).first()
     if server is None or not server.client_id:
         raise DiscoveryError("Kontext is not registered at this integration: an administrator has to set that up")
     attempt = new_attempt()
@@ -25,6 +26,7 @@ def start_authorization(*, session: ConnectSession, browser: str) -> str:
         attempt=attempt,
         scopes=server.scopes,
         resource=server.resource,
+        dialect=get_dialect(server),
     )
     started = ConnectSession.objects.filter(pk=session.pk, used_at__isnull=True, expires_at__gt=timezone.now()).update(
         state_digest=digest_secret(attempt.state),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,15 +74,20 @@ def store_credential(connection: Connection, document: Document, *, expires_at: 
     credential.save()
 
 
-def describe_tokens(tokens: Tokens, client: Client, *, refresh_token: str = "") -> Document:
+def describe_tokens(
+    tokens: Tokens, client: Client, *, refresh_token: str = "", values: Mapping[str, str] | None = None
+) -> Document:
     """Return the plaintext to keep: the tokens with the client they belong to, since another one can't renew them.
 
-    `refresh_token` is the former one, which stays good where the server sends no new one (RFC 6749 §6).
+    `refresh_token` is the former one, which stays good where the server sends no new one (RFC 6749 §6). `values` are
+    the parameters of this account that its calls need.
     """
     kept = tokens.refresh_token or refresh_token
-    document = {"access_token": tokens.access_token, "client_id": client.client_id}
+    document: Document = {"access_token": tokens.access_token, "client_id": client.client_id}
     if kept:
         document |= {"refresh_token": kept, "client_secret": client.client_secret}
+    if values:
+        document["values"] = dict(values)
     return {**document, "auth_method": client.auth_method}
 
 

@@ -35,7 +35,7 @@ def update_integration(*, integration: Integration, actor: Actor | None = None, 
         for name, value in changed.items():
             setattr(row, name, value)
         check_integration(row)
-        ended = _start_over(row, actor) if _leads_elsewhere(former, row) else 0
+        ended = _start_over(former, row, actor) if _leads_elsewhere(former, row) else 0
         row.save()
         if changed:
             record_integration_event(
@@ -53,7 +53,7 @@ def _leads_elsewhere(former: dict[str, Any], row: Integration) -> bool:
     return "url" in former and urlsplit(former["url"])[:2] != urlsplit(row.url)[:2]
 
 
-def _start_over(row: Integration, actor: Actor | None) -> int:
+def _start_over(former: dict[str, Any], row: Integration, actor: Actor | None) -> int:
     connections = list(Connection.objects.filter(integration=row).exclude(status=Connection.Status.REVOKED))
     for connection in connections:
         revoke_connection(connection=connection, reason="integration changed", actor=actor)
@@ -66,4 +66,12 @@ def _start_over(row: Integration, actor: Actor | None) -> int:
     if row.status == Integration.Status.ACTIVE:
         row.status = Integration.Status.DRAFT
     row.discovered_at, row.discovery_error = None, ""
+    if "url" in former:
+        _forget_service(row)
     return len(connections)
+
+
+def _forget_service(row: Integration) -> None:
+    """What the catalogue says of one service doesn't hold for another server."""
+    row.dialect, row.api_headers, row.key_check, row.parameters = {}, {}, {}, {}
+    row.catalogue_entry = row.catalogue_digest = ""

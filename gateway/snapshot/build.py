@@ -16,7 +16,9 @@ from joserfc.jwk import ECKey
 from audit.capture import Capture, Level
 from audit.models import PayloadKey
 from audit.redaction import parse_paths
+from connections.injection import make_recipe
 from connections.models import ApplicationIntegration, Capability, Integration
+from connections.models.integrations import RECIPE_FIELDS
 from gateway.facts import (
     ApplicationFacts,
     CapabilityFacts,
@@ -104,14 +106,16 @@ def _find_digest_key(organization_id: UUID) -> bytes | None:
 
 
 def _read_integrations(organization_id: UUID) -> Mapping[str, IntegrationFacts]:
-    names = ("id", "slug", "name", "url", "auth_mode", "category", "key_header", "key_template", "status")
+    names = ("id", "slug", "name", "url", "category", "status", *RECIPE_FIELDS)
     rows = Integration.objects.for_organization(organization_id)
     captures = {key: _make_capture(*found) for key, *found in rows.values_list("id", *_CAPTURE)}
     return {row["slug"]: _make_integration(**row, capture=captures[row["id"]]) for row in rows.values(*names)}
 
 
 def _make_integration(*, id: UUID, status: str, **rest: Any) -> IntegrationFacts:
-    return IntegrationFacts(id=str(id), is_active=status == Integration.Status.ACTIVE, **rest)
+    recipe = make_recipe(**{name: rest[name] for name in RECIPE_FIELDS})
+    facts = {name: rest[name] for name in rest.keys() - set(RECIPE_FIELDS)} | {"auth_mode": rest["auth_mode"]}
+    return IntegrationFacts(id=str(id), is_active=status == Integration.Status.ACTIVE, recipe=recipe, **facts)
 
 
 _CAPTURE = ("capture_level", "redacted_paths", "organization__capture_level", "organization__redacted_paths")

@@ -146,7 +146,7 @@ def test_obtain_gives_each_person_their_own_key_without_leaving_memory(
 def test_obtain_uses_the_header_and_template_of_the_integration(cast: Cast, broker: Broker) -> None:
     Integration.objects.filter(pk=cast.github.pk).update(key_header="X-Api-Key", key_template="key={token}")
     connect(cast.github, cast.alice, ALICES)
-    wait_until(lambda: broker.facts(cast.github).key_header == "X-Api-Key")
+    wait_until(lambda: broker.facts(cast.github).recipe.name == "X-Api-Key")
     assert broker.obtain(cast.alice, cast.github).headers == {"X-Api-Key": f"key={ALICES}"}
 
 

@@ -14,7 +14,7 @@ from django.db import models
 from tests.e2e.tenancy.everything import OUR_APPS
 
 # Commands about the installation as a whole. They are run by who has the machine, and take nobody's identifiers.
-ABOUT_THE_INSTALLATION = {"up", "prepare", "demo", "doctor", "seal"}
+ABOUT_THE_INSTALLATION = {"up", "prepare", "demo", "doctor", "seal", "catalogue"}
 DJANGO_OPTIONS = {"help", "version", "verbosity", "settings", "pythonpath", "traceback", "no_color", "force_color"}
 DJANGO_OPTIONS |= {"skip_checks"}
 
