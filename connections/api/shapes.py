@@ -33,6 +33,8 @@ class IntegrationSerializer(CamelSerializer):
     status = serializers.ChoiceField(choices=Integration.Status.choices)
     key_header = serializers.CharField()
     key_template = serializers.CharField()
+    catalogue_entry = serializers.CharField(help_text="The service of the catalogue it was added from, if any.")
+    parameters = serializers.DictField(child=serializers.CharField(), help_text="What that service was told.")
     discovered_at = serializers.DateTimeField(allow_null=True)
     discovery_error = serializers.CharField(help_text="What went wrong at the last discovery; empty if nothing.")
     created_at = serializers.DateTimeField()
@@ -54,11 +56,21 @@ class IntegrationChanges(CamelSerializer):
 
 
 class IntegrationInput(CamelSerializer):
-    """What POST takes."""
+    """What POST takes: a service of the catalogue with its parameters, or everything by hand."""
 
-    slug = serializers.CharField(max_length=32, help_text="First half of its capabilities' names: `github`.")
-    name = serializers.CharField(max_length=120)
-    url = serializers.CharField(max_length=500, help_text="The MCP endpoint, or the API's base.")
+    catalogue_entry = serializers.CharField(
+        max_length=32, required=False, help_text="A service that Kontext knows: `github`. The rest is then optional."
+    )
+    parameters = serializers.DictField(
+        child=serializers.CharField(max_length=500), required=False, help_text="What that service asks for."
+    )
+    slug = serializers.CharField(
+        max_length=32, required=False, help_text="First half of its capabilities' names: `github`."
+    )
+    name = serializers.CharField(max_length=120, required=False)
+    url = serializers.CharField(
+        max_length=500, required=False, help_text="The MCP endpoint, or the API's base. Not with `catalogueEntry`."
+    )
     category = serializers.ChoiceField(choices=Integration.Category.choices, required=False)
     auth_mode = serializers.ChoiceField(choices=Integration.AuthMode.choices, required=False)
     key_header = serializers.CharField(max_length=64, required=False)
@@ -177,6 +189,12 @@ class ConnectInput(CamelSerializer):
     """What POST takes: a key where the integration takes keys, nothing where people sign in there."""
 
     key = serializers.CharField(max_length=_KEYS_AND_TOKENS, required=False, write_only=True, trim_whitespace=False)
+    key_parts = serializers.DictField(
+        child=serializers.CharField(max_length=_KEYS_AND_TOKENS, trim_whitespace=False),
+        required=False,
+        write_only=True,
+        help_text="In place of `key`, where a key has several parts: `email` and `token`.",
+    )
     application_id = serializers.UUIDField(required=False, help_text="For which application, if for one.")
 
 

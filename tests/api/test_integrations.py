@@ -42,6 +42,43 @@ def test_create_stores_a_draft(cast: Cast, carol: Api) -> None:
     assert event.request_id == answer.headers["X-Request-ID"]
 
 
+def test_create_from_the_catalogue_fills_everything_in(cast: Cast, carol: Api) -> None:
+    given = {"catalogueEntry": "zendesk", "parameters": {"subdomain": "acme"}, "slug": "desk"}
+    answer = carol.post("/integrations", given)
+    assert answer.status == 201, answer.text
+    shown = answer.json["integration"]
+    assert (shown["name"], shown["url"]) == ("Zendesk", "https://acme.zendesk.com/api/v2")
+    assert (shown["slug"], shown["category"], shown["authMode"]) == ("desk", "internal_mcp_credentials", "oauth")
+    assert (shown["catalogueEntry"], shown["parameters"]) == ("zendesk", {"subdomain": "acme"})
+    client = carol.get(f"/integrations/{shown['id']}/oauth").json["oauth"]
+    assert client["tokenEndpoint"] == "https://acme.zendesk.com/oauth/tokens"
+    assert (client["tokenEndpointAuthMethod"], client["clientId"]) == ("client_secret_post", "")
+    (event,) = find_events("integration.added")
+    assert event.details["catalogue_entry"] == "zendesk"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"catalogueEntry": "nobody"}, "catalogueEntry"),
+        ({"catalogueEntry": "zendesk"}, "subdomain"),
+        ({"catalogueEntry": "github", "url": "https://elsewhere.test/"}, "url"),
+        ({"catalogueEntry": "openai", "authMode": "oauth"}, "authMode"),
+        ({"parameters": {"subdomain": "acme"}, **NEW}, "parameters"),
+        ({"slug": "linear"}, "url"),
+    ],
+)
+def test_create_from_the_catalogue_wrongly_adds_nothing(
+    cast: Cast, carol: Api, given: dict[str, Any], field: str
+) -> None:
+    before = Integration.objects.count()
+    answer = carol.post("/integrations", given)
+    assert_error(
+        answer, 400, "kontext_validation_error", *([field, "name"] if given == {"slug": "linear"} else [field])
+    )
+    assert Integration.objects.count() == before
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -100,13 +100,14 @@ class IntegrationConnectionView(IntegrationView):
         """
         integration = self.get_integration(integration_id)
         given = self.read(ConnectInput)
+        key = given.get("key_parts") or given.get("key", "")
         if integration.auth_mode == Integration.AuthMode.SERVER_TOKEN:
             self._check_administers()
-            connection = set_server_token(integration=integration, key=given.get("key", ""), actor=self.access.actor)
+            connection = set_server_token(integration=integration, key=key, actor=self.access.actor)
             return _answer(connection=connection)
-        if "key" in given:
+        if key:
             connection = connect_with_key(
-                user=self.access.user, integration=integration, key=given["key"], actor=self.access.actor
+                user=self.access.user, integration=integration, key=key, actor=self.access.actor
             )
             return _answer(connection=connection)
         link = begin_connect(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -17,8 +17,11 @@ from connections.api.shapes import (
     OAuthClientSerializer,
     ValidationSerializer,
 )
+from connections.catalogue.adopt import CATEGORIES
+from connections.catalogue.loading import find_entry
 from connections.models import Capability, Integration, OAuthClient
 from connections.querysets import IntegrationQuerySet
+from connections.services.add_from_catalogue import add_from_catalogue
 from connections.services.add_integration import add_integration
 from connections.services.delete_integration import delete_integration
 from connections.services.discover_integration import discover_integration
@@ -69,8 +72,29 @@ class IntegrationsView(IntegrationView):
     def post(self, request: Request) -> Response:
         """As a draft; nothing is asked of it until it is validated."""
         given = self.read(IntegrationInput)
-        integration = add_integration(organization=self.access.organization, actor=self.access.actor, **given)
-        return _answer(integration, status=201)
+        return _answer(self._add_known(given) if "catalogue_entry" in given else self._add(given), status=201)
+
+    def _add(self, given: dict[str, Any]) -> Integration:
+        wanted = {"slug", "name", "url"}
+        problems = {name: ["This field is required without catalogueEntry."] for name in sorted(wanted - set(given))}
+        if "parameters" in given:
+            problems["parameters"] = ["These go with catalogueEntry."]
+        if problems:
+            raise ValidationError(problems)
+        return add_integration(organization=self.access.organization, actor=self.access.actor, **given)
+
+    def _add_known(self, given: dict[str, Any]) -> Integration:
+        entry = find_entry(given.pop("catalogue_entry"))
+        if entry is None:
+            raise ValidationError({"catalogue_entry": ["There is no such service in the catalogue."]})
+        fixed = sorted({"url", "key_header", "key_template"} & set(given))
+        if fixed:
+            raise ValidationError(dict.fromkeys(fixed, "The catalogue says this: leave it out, or catalogueEntry."))
+        category = given.pop("category", "")
+        use = next((use for use, one in CATEGORIES.items() if one == category), "")
+        return add_from_catalogue(
+            organization=self.access.organization, entry=entry, use=use, actor=self.access.actor, **given
+        )
 
 
 class IntegrationDetailView(IntegrationView):
