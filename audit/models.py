@@ -332,3 +332,70 @@ class RetentionStatement(models.Model):
 
     def __str__(self) -> str:
         return f"statement of {self.month}"
+
+
+class HourlyCount(models.Model):
+    """How many events there were in one hour that have all of this in common, counted from the log.
+
+    `hour` is when it began, by `occurred_at`. `latencies` has how many of them took how long, by the number of the
+    bucket (audit.services.roll_up.BUCKET), as far as they have a latency.
+    """
+
+    organization_id = models.UUIDField(null=True, blank=True)
+    hour = models.DateTimeField()
+    type = models.CharField(max_length=64)
+    phase = models.CharField(max_length=16, choices=Phase.choices, blank=True, default="")
+    outcome = models.CharField(max_length=16, choices=Outcome.choices, blank=True, default="")
+    events = models.BigIntegerField()
+    latencies = models.JSONField(default=dict)
+
+    class Meta:
+        abstract = True
+
+
+class CapabilityHour(HourlyCount):
+    """The events of an hour by capability, and of its integration where none was named."""
+
+    integration = models.CharField(max_length=64, blank=True, default="")
+    capability = models.CharField(max_length=255, blank=True, default="")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("organization_id", "hour", "type", "phase", "outcome", "integration", "capability"),
+                nulls_distinct=False,
+                name="audit_capabilityhour_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.events} of {self.integration}:{self.capability} at {self.hour}"
+
+
+class ApplicationHour(HourlyCount):
+    """The events of an hour by application, under each name that it had."""
+
+    application_id = models.UUIDField(null=True, blank=True)
+    application_name = models.CharField(max_length=255, blank=True, default="")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("organization_id", "hour", "type", "phase", "outcome", "application_id", "application_name"),
+                nulls_distinct=False,
+                name="audit_applicationhour_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.events} of {self.application_name} at {self.hour}"
+
+
+class RollupPosition(models.Model):
+    """How many leaves of a tree are in the hourly counts: these, and no others."""
+
+    tree = models.OneToOneField(Tree, on_delete=models.PROTECT, primary_key=True)
+    size = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.size} of {self.tree}"

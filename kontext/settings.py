@@ -271,6 +271,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "options": {"expires": float(CHECKPOINT_SECONDS)},
     },
     "make-audit-partitions": {"task": "audit.make_partitions", "schedule": 6 * 3600.0},
+    "count-audit-events": {"task": "audit.roll_up", "schedule": 5.0, "options": {"expires": 5.0}},
     "stream-events": {"task": "orgs.stream_events", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget-connect-sessions": {"task": "connections.forget_sessions", "schedule": 3600.0},
     "expire-approvals": {"task": "policy.expire_approvals", "schedule": 60.0, "options": {"expires": 60.0}},

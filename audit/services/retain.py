@@ -20,6 +20,7 @@ from audit.notes import NoteError, VerifierKey, parse_checkpoint
 from audit.partitions import FIRST, Partition, add_months, begin_month, make_key, read_moment, read_partitions
 from audit.proofs import get_newest_checkpoint
 from audit.services.record import Actor, record_event
+from audit.services.roll_up import forget_partition
 from audit.statements import Dropped, Statement, open_statement
 from audit.types import EventType
 
@@ -97,6 +98,7 @@ def drop_month(
         month = describe(partition)
         _check_sealed(month)
         statements = [_state(tree, month, months, sign, actor) for tree in _find_trees(month, outlets)]
+        forget_partition(partition.name)
         _drop_table(partition.name)
     delete_payloads()
     return statements

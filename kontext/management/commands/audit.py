@@ -23,6 +23,7 @@ from audit.notes import NoteError, VerifierKey, parse_key, read_notes
 from audit.partitions import Partition
 from audit.services.record import Actor, record_event
 from audit.services.retain import RetentionError, delete_payloads, describe, drop_month, find_due, name_month
+from audit.services.roll_up import recount, roll_up
 from audit.types import EventType
 from audit.verification.findings import Report
 from audit.verification.state import read_state, write_state
@@ -41,12 +42,12 @@ class Command(BaseCommand):
 
     help = (
         "Verify the audit trail against its Merkle trees and published checkpoints, export it for an auditor, drop "
-        "months that are kept no longer under a signed statement, or erase what was kept of the content of a person's "
-        "calls."
+        "months that are kept no longer under a signed statement, erase what was kept of the content of a person's "
+        "calls, or count anew what charts show of the hours."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=["verify", "export", "retain", "erase"])
+        parser.add_argument("action", choices=["verify", "export", "retain", "erase", "recount"])
         parser.add_argument("--organization", metavar="SLUG", help="of one organization; without it, of all")
         parser.add_argument("--checkpoints", metavar="FILE", help="kept checkpoints instead of the published ones")
         parser.add_argument("--keys", metavar="FILE", help="verifier keys instead of the published ones, one a line")
@@ -65,7 +66,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the reports as JSON")
 
     def handle(self, *_arguments: Any, **options: Any) -> None:
-        actions = {"verify": self._verify_all, "export": self._export, "retain": self._retain, "erase": self._erase}
+        actions = {
+            "verify": self._verify_all,
+            "export": self._export,
+            "retain": self._retain,
+            "erase": self._erase,
+            "recount": self._recount,
+        }
         actions[options["action"]](options)
 
     def _export(self, options: dict[str, Any]) -> None:
@@ -117,6 +124,12 @@ class Command(BaseCommand):
         actor = Actor(user_name="manage.py audit erase")
         erased = erase_payloads(organization=organization, user=user, actor=actor)
         self.stdout.write(f"erased: {erased.keys} keys, {erased.payloads} payloads")
+
+    def _recount(self, options: dict[str, Any]) -> None:
+        for tree in _find_trees(options):
+            recount(organization_id=tree.organization_id)
+        count = roll_up(seconds=float("inf"))
+        self.stdout.write(f"counted: {count} events. What is not sealed yet follows by itself")
 
     def _retain(self, options: dict[str, Any]) -> None:
         months = settings.AUDIT_MONTHS if options["months"] is None else options["months"]
