@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from audit.merkle import EMPTY_ROOT
-from audit.querysets import AuditEventQuerySet, PayloadKeyQuerySet, PayloadQuerySet, TreeQuerySet
+from audit.querysets import AuditEventQuerySet, HourlyCountQuerySet, PayloadKeyQuerySet, PayloadQuerySet, TreeQuerySet
 
 
 class Phase(models.TextChoices):
@@ -348,6 +348,8 @@ class HourlyCount(models.Model):
     outcome = models.CharField(max_length=16, choices=Outcome.choices, blank=True, default="")
     events = models.BigIntegerField()
     latencies = models.JSONField(default=dict)
+
+    objects = HourlyCountQuerySet.as_manager()
 
     class Meta:
         abstract = True

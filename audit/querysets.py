@@ -14,9 +14,12 @@ from django.db.models.functions import Coalesce
 from audit.types import EventType
 
 if TYPE_CHECKING:
-    from audit.models import AuditEvent, Payload, PayloadKey, Tree  # noqa: F401
+    from audit.models import AuditEvent, HourlyCount, Payload, PayloadKey, Tree  # noqa: F401
 
 _CALLS = (EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED)
+_RESULTS_OF_CALLS = Q(type__in=_CALLS) & ~Q(phase="requested")
+# A call's identifier, which names its partition, is made before those of its events, by so much at most.
+LONGEST_CALL = dt.timedelta(days=1)
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
@@ -32,8 +35,15 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 
     def since(self, moment: dt.datetime) -> AuditEventQuerySet:
         """Return the events from a moment on, found by their keys, which begin with the time and are indexed."""
-        first = UUID(int=int(moment.timestamp() * 1000) << 80)
-        return self.filter(pk__gte=first, occurred_at__gte=moment)
+        return self.filter(occurred_at__gte=moment).keyed(moment)
+
+    def keyed(self, start: dt.datetime, end: dt.datetime | None = None) -> AuditEventQuerySet:
+        """Return the events whose keys were made in this time, whatever they say of when they occurred.
+
+        Only the months that their calls can be in are read: no call takes longer than LONGEST_CALL.
+        """
+        found = self.filter(pk__gte=_make_key(start), call__gte=_make_key(start - LONGEST_CALL))
+        return found.filter(pk__lt=_make_key(end), call__lt=_make_key(end)) if end is not None else found
 
     def calls(self) -> AuditEventQuerySet:
         """Return one event for each use of an integration: the one that opened it, or that denied it."""
@@ -41,7 +51,7 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 
     def results_of_calls(self) -> AuditEventQuerySet:
         """Return the event with which each call ended: completed, or denied."""
-        return self.filter(Q(type__in=_CALLS) & ~Q(phase="requested"))
+        return self.filter(_RESULTS_OF_CALLS)
 
     def with_results(self) -> AuditEventQuerySet:
         """Annotate calls with `result` (an Outcome), `result_account` and `result_latency_us`.
@@ -71,6 +81,16 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 
     def delete(self) -> tuple[int, dict[str, int]]:
         raise TypeError("audit events are append-only")
+
+
+class HourlyCountQuerySet(models.QuerySet["HourlyCount"]):
+    def results_of_calls(self) -> HourlyCountQuerySet:
+        """Return the counts of the events with which calls ended."""
+        return self.filter(_RESULTS_OF_CALLS)
+
+
+def _make_key(moment: dt.datetime) -> UUID:
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 class TreeQuerySet(models.QuerySet["Tree"]):

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
-from django.db.models.functions import TruncDate
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from audit.models import AuditEvent, Outcome, Phase
+from audit.models import ApplicationHour, AuditEvent, Outcome, Phase
 from audit.types import EventType
 from connections.models import ApplicationIntegration, Capability, Connection, Integration
 from orgs.access import current_membership
 from orgs.admin_site import Access, get_access, narrow
 from orgs.administration.activity import EVENT_READERS
+from orgs.explorer.asked import Asked, Trail, Window
+from orgs.explorer.reading import read_newest
+from orgs.explorer.tally import Reader, tally
 from orgs.models import Application, IdentityProvider, Organization
 from orgs.ui.charts import BarChart, make_bar_chart
 from policy.models import Rule
 
 _DAYS = 7
+_DAY_SECONDS = 86_400
+_MOST_DENIALS = 4
 _LISTED = 6
 _ALLOWED, _DENIED, _FAILED = "Done", "Denied", "Failed"
 
@@ -62,8 +65,7 @@ def show_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         "spans_organizations": access.spans_organizations,
         "checklist_of": organization,
         "steps": steps if not all(step.is_done for step in steps) else [],
-        "chart": _make_chart(access) if sees_events else None,
-        "denials": _list_denials(access) if sees_events else None,
+        **(_read_trail(access) if sees_events else {"chart": None, "denials": None}),
         "events_url": reverse("admin:audit_auditevent_changelist"),
     }
 
@@ -164,37 +166,33 @@ def _list_waiting_applications() -> QuerySet[Any]:
     )
 
 
-def _list_denials(access: Access) -> QuerySet[Any]:
-    since = timezone.now() - dt.timedelta(days=_DAYS)
-    denied = _visible_events(access).since(since).filter(outcome=Outcome.DENIED, decision__isnull=False)
-    newest: QuerySet[Any] = denied.order_by("-id")[:4]
-    return newest
+def _read_trail(access: Access) -> dict[str, Any]:
+    trail = Trail(None if access.is_superuser else access.organizations(EVENT_READERS))
+    now = timezone.now()
+    first = dt.datetime.combine(now.date() - dt.timedelta(days=_DAYS - 1), dt.time(), tzinfo=dt.UTC)
+    window = Window(first, now + dt.timedelta(seconds=1))
+    return {"chart": _make_chart(trail, window), "denials": _list_denials(trail, window)}
 
 
-def _make_chart(access: Access) -> BarChart:
+def _list_denials(trail: Trail, window: Window) -> list[AuditEvent]:
+    denied = Q(outcome=Outcome.DENIED)
+    hints = (trail.get_counts(ApplicationHour).filter(denied),)
+    asked = Asked(trail, trail.events.filter(denied, decision__isnull=False), hints=hints)
+    return read_newest(asked, window, _MOST_DENIALS)
+
+
+def _make_chart(trail: Trail, window: Window) -> BarChart:
     """Return the calls of the last days: done, denied, failed."""
-    days = [timezone.now().date() - dt.timedelta(days=ago) for ago in range(_DAYS - 1, -1, -1)]
+    days = [window.start.date() + dt.timedelta(days=number) for number in range(_DAYS)]
+    calls = Asked(trail, _calls(trail.events), _calls(trail.get_counts(ApplicationHour)))
     counts = {name: dict.fromkeys(days, 0) for name in (_ALLOWED, _DENIED, _FAILED)}
-    for day, outcome, number in _count_by_day(access, days[0]):
+    for (number, outcome), count in tally(calls, window, _DAY_SECONDS, Reader(("outcome",))).numbers.items():
         name = _ALLOWED if outcome == Outcome.OK else _DENIED if outcome == Outcome.DENIED else _FAILED
-        if day in counts[name]:
-            counts[name][day] += number
+        counts[name][dt.datetime.fromtimestamp(number * _DAY_SECONDS, dt.UTC).date()] += count
     series = {name: list(by_day.values()) for name, by_day in counts.items()}
     return make_bar_chart("Calls in the last 7 days", days, series, tones=("allow", "deny", "ask"))
-
-
-def _count_by_day(access: Access, first: dt.date) -> Iterable[tuple[dt.date, str, int]]:
-    since = dt.datetime.combine(first, dt.time(), tzinfo=dt.UTC)
-    calls = _calls(_visible_events(access).since(since)).order_by()
-    by_day = calls.values_list(TruncDate("occurred_at", tzinfo=dt.UTC), "outcome")
-    counted: Iterable[tuple[dt.date, str, int]] = by_day.annotate(Count("pk"))
-    return counted
 
 
 def _calls(events: Any) -> Any:
     """Return one event for each call, the last one."""
     return events.filter(type=EventType.CAPABILITY_INVOKED, phase__in=(Phase.COMPLETED, Phase.DENIED))
-
-
-def _visible_events(access: Access) -> Any:
-    return narrow(AuditEvent.objects.all(), access, roles=EVENT_READERS, lookup="organization_id")

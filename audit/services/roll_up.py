@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from audit.models import ApplicationHour, CapabilityHour, Leaf, RollupPosition, Tree
 from audit.partitions import make_key, read_moment
+from audit.querysets import LONGEST_CALL
 
 MOST_EVENTS = 10_000
 # Eight buckets for each doubling: what is told from them is right to within 5 %.
@@ -25,8 +26,6 @@ BUCKETS_PER_DOUBLING = 8
 BUCKET = f"floor({BUCKETS_PER_DOUBLING} * ln(greatest(latency_us, 1)::float8) / ln(2::float8))::int"
 # Events are sealed in the order of their keys, but for what committed late or by a clock that is behind.
 _LATE = dt.timedelta(minutes=1)
-# A call's identifier is made before its events', by so much at most. It names the partition; others are asked after.
-_LONGEST_CALL = dt.timedelta(days=1)
 
 _KEYS = {
     CapabilityHour: "organization_id, hour, type, phase, outcome, integration, capability",
@@ -140,7 +139,7 @@ def _count_batch(tree: Tree) -> int:
 
 
 def _count_events(keys: list[UUID]) -> None:
-    lower, upper = make_key(read_moment(min(keys)) - _LONGEST_CALL), make_key(read_moment(max(keys)) + _LATE)
+    lower, upper = make_key(read_moment(min(keys)) - LONGEST_CALL), make_key(read_moment(max(keys)) + _LATE)
     usual = "call >= %(lower)s AND call < %(upper)s"
     values: dict[str, Any] = {"sign": 1, "keys": keys, "lower": lower, "upper": upper}
     with connection.cursor() as cursor:

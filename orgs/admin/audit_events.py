@@ -75,7 +75,7 @@ class AuditEventAdmin(PayloadMixin, OrganizationModelAdmin):  # type: ignore[mis
         return show_timeline(self, request)
 
     def histogram(self, request: HttpRequest) -> HttpResponse:
-        return show_histogram(self, request)
+        return show_histogram(request)
 
     def charts(self, request: HttpRequest) -> HttpResponse:
         return show_charts(self, request)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from orgs.admin.explorer import list_readable, may_explore, read_events
-from orgs.explorer.filters import PERIODS, Window
-from orgs.explorer.measures import MOST_MEASURED, Measure, Measures, Series, measure_calls
-from orgs.explorer.reading import TooLongError, within_time
+from orgs.admin.explorer import answer, list_readable, may_explore, read_trail
+from orgs.explorer.asked import Trail, Window
+from orgs.explorer.filters import PERIODS
+from orgs.explorer.measures import Measure, Measures, Series, measure_calls
 from orgs.explorer.timeline import say_duration
 from orgs.ui.histogram import say_length
 from orgs.ui.line_chart import LineChart, make_line_chart
 
-# Only what can be read in a few seconds, however much there is.
 _PERIODS = ("hour", "day", "week", "month")
 _LOOKS = ("1", "2", "3", "4", "5")
 _DRAWN = len(_LOOKS)
-_MILLISECONDS = 8_000
 
 
 class ChartsForm(forms.Form):
@@ -58,49 +57,38 @@ def show_charts(admin: Any, request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     form = ChartsForm(request)
     context = {**admin.admin_site.each_context(request), "opts": admin.opts, "title": "Charts", "form": form}
-    if not form.is_valid():
-        return TemplateResponse(request, "admin/kontext/charts.html", context, status=400)
-    period, by = form.cleaned_data["period"] or "day", form.by_words
-    organization = form.cleaned_data["organization"]
-    context |= {
+    return answer(request, "admin/kontext/charts.html", context, form, partial(_read, request, form))
+
+
+def _read(request: HttpRequest, form: ChartsForm) -> dict[str, Any]:
+    by, period, organization = form.by_words, form.cleaned_data["period"] or "day", form.cleaned_data["organization"]
+    length = PERIODS[period][1]
+    assert length is not None
+    now = timezone.now()
+    window = Window(now - length, now + dt.timedelta(seconds=1))
+    trail = Trail([UUID(organization)]) if organization else read_trail(request)
+    measures = measure_calls(trail, window, by=by)
+    explorer = reverse("admin:audit_auditevent_changelist")
+    here = f"{explorer}?period={period}&type=capability.&organization={organization}"
+    return {
         "periods": [
             (PERIODS[key][0], f"?by={by}&period={key}&organization={organization}", key == period) for key in _PERIODS
         ],
         "by": by,
         "period": period,
-        "most": MOST_MEASURED,
-    }
-    try:
-        with within_time(_MILLISECONDS):
-            context |= _read(request, by, period, organization)
-    except TooLongError:
-        context["took_too_long"] = True
-    return TemplateResponse(request, "admin/kontext/charts.html", context)
-
-
-def _read(request: HttpRequest, by: str, period: str, organization: str) -> dict[str, Any]:
-    length = PERIODS[period][1]
-    assert length is not None
-    now = timezone.now()
-    window = Window(now - length, now + dt.timedelta(seconds=1))
-    events = read_events(request)
-    measures = measure_calls(events.filter(organization_id=organization) if organization else events, window, by=by)
-    explorer = reverse("admin:audit_auditevent_changelist")
-    here = f"{explorer}?period={period}&type=capability.&organization={organization}"
-    return {
         "series": [
             {"one": one, "p50": _say(one.total.p50_us), "p95": _say(one.total.p95_us), "address": f"{here}&{by}="}
             for one in measures.series
         ],
         "charts": _draw(measures, window),
-        "measured_from": measures.measured_from,
-        "step": say_length(measures.width),
+        "counted": measures.tally,
+        "step": say_length(measures.tally.width),
         "rows": _make_rows(measures),
     }
 
 
 def _draw(measures: Measures, window: Window) -> list[LineChart]:
-    width = measures.width
+    width = measures.tally.width
     numbers = range(int(window.start.timestamp() // width), int(window.end.timestamp() // width) + 1)
     drawn = list(zip(measures.series, _LOOKS, strict=False))
 
@@ -143,7 +131,7 @@ def _make_rows(measures: Measures) -> list[tuple[str, str, Measure, str, str]]:
     """Return the numbers behind the pictures, the newest stretch first."""
     return [
         (
-            f"{dt.datetime.fromtimestamp(number * measures.width, dt.UTC):%-d %b, %H:%M:%S}".removesuffix(":00"),
+            f"{dt.datetime.fromtimestamp(number * measures.tally.width, dt.UTC):%-d %b, %H:%M:%S}".removesuffix(":00"),
             one.name,
             one.by_bucket[number],
             _say(one.by_bucket[number].p50_us),

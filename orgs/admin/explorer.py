@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, Subquery
+from django.db.models import Max, Min, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from audit.models import AuditEvent
-from audit.querysets import AuditEventQuerySet
 from orgs.admin_site import get_access, narrow
 from orgs.administration.activity import EVENT_READERS
-from orgs.explorer.filters import PERIODS, FilterForm, Window
+from orgs.explorer.asked import Asked, Trail, Window
+from orgs.explorer.filters import PERIODS, Ends, FilterForm
 from orgs.explorer.reading import (
-    MOST_COUNTED,
     EventPage,
     TooLongError,
-    count_events,
+    choose_width,
     find_decisions,
+    read_oldest,
     read_page,
     within_time,
 )
 from orgs.explorer.related import find_call, find_related
-from orgs.explorer.timeline import MOST_LINES, Timeline, make_timeline
+from orgs.explorer.tally import Reader, tally
+from orgs.explorer.timeline import MOST_LINES, make_timeline
 from orgs.models import Organization, SavedSearch
-from orgs.ui.histogram import Histogram, make_histogram
+from orgs.ui.histogram import make_histogram
+
+# What a page adds to its context once its form is understood.
+Read = Callable[[], dict[str, Any]]
 
 _MOST_ORGANIZATIONS = 200
 _MOST_SAVED = 30
@@ -72,55 +77,47 @@ def list_readable(request: HttpRequest) -> dict[str, str]:
     return {str(key): name for key, name in readable.values_list("pk", "name")[:_MOST_ORGANIZATIONS]}
 
 
-def read_events(request: HttpRequest) -> AuditEventQuerySet:
-    """Return the events that the person may read."""
-    events: Any = AuditEvent.objects.order_by()
-    visible: Any = narrow(events, get_access(request), roles=EVENT_READERS, lookup="organization_id")
-    found: AuditEventQuerySet = visible
-    return found
+def read_trail(request: HttpRequest) -> Trail:
+    """Return what the person may read."""
+    access = get_access(request)
+    return Trail(None if access.is_superuser else access.organizations(EVENT_READERS))
+
+
+def answer(request: HttpRequest, template: str, context: dict[str, Any], form: forms.Form, read: Read) -> HttpResponse:
+    """Show what `read` adds to the context, or that the form can't be understood, or that reading takes too long."""
+    if not form.is_valid():
+        return TemplateResponse(request, template, context, status=400)
+    try:
+        with within_time():
+            context |= read()
+    except TooLongError:
+        context["took_too_long"] = True
+    return TemplateResponse(request, template, context)
 
 
 def show_list(admin: Any, request: HttpRequest) -> HttpResponse:
     """Show a page of events and, where scripts are off, their histogram with it."""
-    form, context = _begin(admin, request, "Audit events")
-    if not form.is_valid():
-        return TemplateResponse(request, "admin/kontext/explorer.html", context, status=400)
-    context |= _describe(form) | _read_saved(request, form)
-    try:
-        with within_time():
-            context |= _read_list(request, form)
-            if "histogram" in request.GET:
-                context["histogram"] = _read_histogram(request, form)
-    except TooLongError:
-        context["took_too_long"] = True
-    return TemplateResponse(request, "admin/kontext/explorer.html", context)
+    form = _open(request)
+
+    def read() -> dict[str, Any]:
+        found = _read_list(request, form)
+        return found | (_read_histogram(request, form) if "histogram" in request.GET else {})
+
+    context = _make_frame(admin, request, form, "Audit events")
+    return answer(request, "admin/kontext/explorer.html", context, form, read)
 
 
-def show_histogram(admin: Any, request: HttpRequest) -> HttpResponse:
+def show_histogram(request: HttpRequest) -> HttpResponse:
     """Show the histogram alone: the page asks for it once its list stands."""
-    form, context = _begin(admin, request, "Histogram")
-    if not form.is_valid():
-        return render(request, "admin/kontext/_histogram.html", context, status=400)
-    try:
-        with within_time():
-            context["histogram"] = _read_histogram(request, form)
-    except TooLongError:
-        context["took_too_long"] = True
-    return render(request, "admin/kontext/_histogram.html", context)
+    form = _open(request)
+    return answer(request, "admin/kontext/_histogram.html", {}, form, partial(_read_histogram, request, form))
 
 
 def show_timeline(admin: Any, request: HttpRequest) -> HttpResponse:
     """Show what is asked for as a story, the oldest first."""
-    form, context = _begin(admin, request, "Timeline")
-    if not form.is_valid():
-        return TemplateResponse(request, "admin/kontext/timeline.html", context, status=400)
-    context |= _describe(form) | _read_saved(request, form) | {"most": MOST_LINES}
-    try:
-        with within_time():
-            context["timeline"] = _read_timeline(request, form)
-    except TooLongError:
-        context["took_too_long"] = True
-    return TemplateResponse(request, "admin/kontext/timeline.html", context)
+    form = _open(request)
+    context = _make_frame(admin, request, form, "Timeline") | {"most": MOST_LINES}
+    return answer(request, "admin/kontext/timeline.html", context, form, partial(_read_timeline, request, form))
 
 
 def get_address(search: SavedSearch) -> str:
@@ -132,7 +129,7 @@ def get_address(search: SavedSearch) -> str:
 
 def describe_neighbours(request: HttpRequest, event: AuditEvent) -> dict[str, Any]:
     """Return what an event's page shows beside it: its call, and what it has something in common with."""
-    events = read_events(request)
+    events = read_trail(request).events
     found: dict[str, Any] = {"call_events": find_call(events, event)}
     try:
         with within_time():
@@ -142,21 +139,24 @@ def describe_neighbours(request: HttpRequest, event: AuditEvent) -> dict[str, An
     return found
 
 
-def _begin(admin: Any, request: HttpRequest, title: str) -> tuple[ExplorerForm, dict[str, Any]]:
+def _open(request: HttpRequest) -> ExplorerForm:
     if not may_explore(request):
         raise PermissionDenied
-    form = read_form(request)
-    context = {
+    return read_form(request)
+
+
+def _make_frame(admin: Any, request: HttpRequest, form: ExplorerForm, title: str) -> dict[str, Any]:
+    """Return what is around a page's content, whatever that is."""
+    frame = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
         "title": title,
         "form": form,
         "explorer_url": reverse("admin:audit_auditevent_changelist"),
         "timeline_url": reverse("admin:audit_auditevent_timeline"),
-        "most_counted": MOST_COUNTED,
         "spans_organizations": get_access(request).spans_organizations,
     }
-    return form, context
+    return frame | _describe(form) | _read_saved(request, form) if form.is_valid() else frame
 
 
 def _read_saved(request: HttpRequest, form: ExplorerForm) -> dict[str, Any]:
@@ -185,15 +185,16 @@ def _describe(form: ExplorerForm) -> dict[str, Any]:
 
 
 def _read_list(request: HttpRequest, form: ExplorerForm) -> dict[str, Any]:
-    asked = form.cleaned_data
-    events = form.narrow(read_events(request))
+    asked, place = form.ask(read_trail(request)), form.cleaned_data
+    window = _get_window(asked, form)
     if get_access(request).spans_organizations:
         name = Organization.objects.filter(pk=OuterRef("organization_id")).values("name")
-        events = events.annotate(organization_name=Subquery(name))
-    page = read_page(_get_window(request, form).narrow(events), before=asked["before"], after=asked["after"])
+        asked = replace(asked, events=asked.events.annotate(organization_name=Subquery(name)))
+    page = read_page(asked, window, before=place["before"], after=place["after"])
     decisions = find_decisions(page.events)
     lines = [(event, event.decision or (event.call and decisions.get(event.call))) for event in page.events]
-    return {"lines": lines, **_make_pager(form, page, is_first=not (asked["before"] or asked["after"]))}
+    pager = _make_pager(form, page, is_first=not (place["before"] or place["after"]))
+    return {"lines": lines, "searched_to": page.searched_to, **pager}
 
 
 def _make_pager(form: ExplorerForm, page: EventPage, *, is_first: bool) -> dict[str, Any]:
@@ -207,41 +208,38 @@ def _make_pager(form: ExplorerForm, page: EventPage, *, is_first: bool) -> dict[
     }
 
 
-def _read_histogram(request: HttpRequest, form: ExplorerForm) -> Histogram:
-    events = form.narrow(read_events(request))
-    window = _get_window(request, form)
-    counts = count_events(events, window)
+def _read_histogram(request: HttpRequest, form: ExplorerForm) -> dict[str, Any]:
+    asked = form.ask(read_trail(request))
+    window = _get_window(asked, form)
+    counted = tally(asked, window, choose_width(window), Reader(("outcome",)))
     explorer = reverse("admin:audit_auditevent_changelist")
 
     def address(start: str, end: str) -> str:
         return f"{explorer}?{form.make_query(period=None, start=start, end=end)}"
 
-    return make_histogram(
-        counts.by_bucket,
-        seconds=counts.width,
-        start=window.start,
-        end=window.end,
-        make_address=address,
-        counted_from=counts.counted_from,
-    )
+    histogram = make_histogram(counted.numbers, counted.width, window.start, window.end, make_address=address)
+    uncounted = histogram.find_place(counted.counted_from) if counted.counted_from is not None else 0
+    return {"histogram": histogram, "counted": counted, "uncounted": uncounted}
 
 
-def _read_timeline(request: HttpRequest, form: ExplorerForm) -> Timeline:
+def _read_timeline(request: HttpRequest, form: ExplorerForm) -> dict[str, Any]:
     # Calls as a whole, whatever part of them the list would show.
-    asked = form.cleaned_data
-    if not asked["show"]:
-        form.cleaned_data = {**asked, "show": "every"}
-    events = form.narrow(read_events(request))
-    found = _get_window(request, form).narrow(events).order_by("pk")[: 2 * MOST_LINES + 2]
-    return make_timeline(found)
+    if not form.cleaned_data["show"]:
+        form.cleaned_data = {**form.cleaned_data, "show": "every"}
+    asked = form.ask(read_trail(request))
+    found = read_oldest(asked, _get_window(asked, form), 2 * MOST_LINES + 2)
+    return {"timeline": make_timeline(found.events), "searched_to": found.searched_to}
 
 
-def _get_window(request: HttpRequest, form: ExplorerForm) -> Window:
+def _get_window(asked: Asked, form: ExplorerForm) -> Window:
     """Return the time that is asked about: all there is of one thing, or a stretch of the whole trail."""
 
-    def find_ends() -> tuple[dt.datetime, dt.datetime] | None:
-        events = form.narrow(read_events(request)) if form.names_one_thing else read_events(request)
-        times = events.values_list("occurred_at", flat=True)
+    def find_ends() -> Ends | None:
+        if form.names_one_thing:
+            # No order with a limit: the planner would walk the whole log for it rather than use that thing's index.
+            ends = asked.events.aggregate(first=Min("occurred_at"), last=Max("occurred_at"))
+            return (ends["first"], ends["last"]) if ends["first"] is not None else None
+        times = asked.trail.events.values_list("occurred_at", flat=True)
         first, last = times.order_by("pk").first(), times.order_by("-pk").first()
         return (first, last) if first is not None and last is not None else None
 

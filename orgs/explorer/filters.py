@@ -15,12 +15,11 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import GenericIPAddressField, Lookup, Q
 
-from audit.models import Outcome
+from audit.models import ApplicationHour, CapabilityHour, HourlyCount, Outcome
 from audit.ocsf import VOCABULARY
-from audit.querysets import AuditEventQuerySet
 from audit.types import EventType
 from orgs.administration.activity import is_related_to
-from orgs.ids import uuid7_ceiling, uuid7_floor
+from orgs.explorer.asked import Asked, Trail, Window
 from orgs.models import Application, User
 from orgs.ui.status import get_status
 
@@ -89,19 +88,12 @@ class InNetwork(Lookup):
 
 _MOMENT = dt.timedelta(seconds=1)
 Ends = tuple[dt.datetime, dt.datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """From when until before when."""
-
-    start: dt.datetime
-    end: dt.datetime
-
-    def narrow(self, events: AuditEventQuerySet) -> AuditEventQuerySet:
-        """Keys are in order of time: an index finds both ends."""
-        keys = {"pk__gte": uuid7_floor(self.start), "pk__lt": uuid7_ceiling(self.end)}
-        return events.filter(occurred_at__gte=self.start, occurred_at__lt=self.end, **keys)
+# What hourly counts tell apart. Together with anything else they still tell in which hours to look.
+_ANYWHERE = {"organization", "type", "outcome", "show"}
+_COUNTED: Mapping[type[HourlyCount], set[str]] = {
+    ApplicationHour: {"application"},
+    CapabilityHour: {"integration", "capability"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +204,33 @@ class FilterForm(forms.Form):
         # What happened in the last moment belongs to it, too.
         return Window(start, max(end, start) + (_MOMENT if asked["end"] is None or end == start else dt.timedelta()))
 
-    def narrow(self, events: AuditEventQuerySet) -> AuditEventQuerySet:
-        """Return the events that a valid form asks for, at whatever time."""
+    def ask(self, trail: Trail) -> Asked:
+        """Return what a valid form asks for of somebody's trail, at whatever time."""
+        asked = self.cleaned_data
+        chosen = {name for name in _NAMES if asked[name] not in ("", None)}
+        if asked["organization"] not in ("", INSTALLATION):
+            trail = Trail([UUID(asked["organization"])])
+        counts = next(
+            (self._narrow(trail.get_counts(model), _ANYWHERE | own) for model, own in _COUNTED.items()
+             if chosen <= _ANYWHERE | own), None
+        )  # fmt: skip
+        hints = tuple(
+            self._narrow(trail.get_counts(model), _ANYWHERE | own) for model, own in _COUNTED.items() if chosen & own
+        )
+        if not hints and chosen & {"type", "outcome"}:
+            hints = (self._narrow(trail.get_counts(ApplicationHour), _ANYWHERE),)
+        is_indexed = self.names_one_thing or not chosen - {"organization", "show"}
+        return Asked(trail, self._narrow(trail.events, set(_NAMES)), counts, hints, is_indexed)
+
+    def _narrow(self, rows: Any, names: Collection[str]) -> Any:
+        """Return what these filters find. Events and their counts have the same names for the same things."""
+        asked = {name: value if name in names else "" for name, value in self.cleaned_data.items()}
+        if self.cleaned_data["call"] and not asked["show"]:
+            asked["show"] = "every"
         known = [UUID(key) for key in self._organizations if key != INSTALLATION]
-        for condition in _read_conditions(self.cleaned_data, known):
-            events = events.filter(condition)
-        return events
+        for condition in _read_conditions(asked, known):
+            rows = rows.filter(condition)
+        return rows
 
     # In words, and in addresses
 
@@ -293,7 +306,7 @@ def _say_time(moment: dt.datetime) -> str:
 
 
 def _read_conditions(asked: Mapping[str, Any], organizations: Collection[UUID]) -> Iterator[Q]:
-    yield _SHOW["every" if asked["call"] and not asked["show"] else asked["show"]][1]
+    yield _SHOW[asked["show"]][1]
     if asked["organization"] == INSTALLATION:
         yield Q(organization_id__isnull=True)
     elif asked["organization"]:

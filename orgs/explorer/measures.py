@@ -1,40 +1,26 @@
-"""Calls, denials, failures and latency over time, by integration or by application: of as many calls as are read."""
+"""Calls, denials, failures and latency over time, by integration or by application."""
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
 
-from django.db import connection
+from django.db.models import Q
 
-from audit.querysets import AuditEventQuerySet
-from orgs.explorer.filters import Window
+from audit.models import ApplicationHour, CapabilityHour, HourlyCount
+from audit.services.roll_up import BUCKETS_PER_DOUBLING
+from orgs.explorer.asked import Asked, Trail, Window
 from orgs.explorer.reading import choose_width
+from orgs.explorer.tally import LatencyReader, Reader, Tally, tally
 
-# As many as are measured in about a second.
-MOST_MEASURED = 400_000
 MOST_NAMED = 8
-GROUPS = {"integration": "integration", "application": "application_name"}
-_MEASURES = """
-WITH newest (occurred_at, outcome, latency_us, name) AS ({calls}),
-named AS (
-    SELECT name FROM newest GROUP BY name ORDER BY count(*) DESC, name LIMIT %s
-)
-SELECT
-    GROUPING(bucket) = 1 AS is_total,
-    name,
-    bucket,
-    count(*),
-    count(*) FILTER (WHERE outcome IN ('denied', 'error_auth')),
-    count(*) FILTER (WHERE outcome IN ('error_remote', 'error_proxy')),
-    percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY latency_us),
-    min(occurred_at)
-FROM (
-    SELECT *, floor(extract(epoch FROM occurred_at) / %s)::bigint AS bucket FROM newest JOIN named USING (name)
-) AS counted
-GROUP BY GROUPING SETS ((name, bucket), (name))
-"""
+# What is measured: the counts that have it, and their column.
+GROUPS: dict[str, tuple[type[HourlyCount], str]] = {
+    "integration": (CapabilityHour, "integration"),
+    "application": (ApplicationHour, "application_name"),
+}
+_DENIED = ("denied", "error_auth")
+_FAILED = ("error_remote", "error_proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +45,72 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """The series with the most calls first. `measured_from`: where reading stopped, if not at the beginning."""
+    """The series with the most calls first, at most MOST_NAMED. `tally` says how far they reach."""
 
-    width: int
     series: list[Series]
-    measured_from: dt.datetime | None
+    tally: Tally
 
 
-def measure_calls(events: AuditEventQuerySet, window: Window, *, by: str) -> Measures:
-    """Measure the newest calls in time that came to an end, at most MOST_MEASURED; `by` is a key of GROUPS."""
+def measure_calls(trail: Trail, window: Window, *, by: str) -> Measures:
+    """Measure the calls in time that came to an end; `by` is a key of GROUPS."""
+    model, column = GROUPS[by]
+    results = trail.events.results_of_calls()
+    calls = Asked(trail, results, trail.get_counts(model).results_of_calls())
     width = choose_width(window)
-    columns = ("occurred_at", "outcome", "latency_us", GROUPS[by])
-    calls = window.narrow(events).results_of_calls().order_by("-pk").values_list(*columns)[:MOST_MEASURED]
-    sql, parameters = calls.query.sql_with_params()
-    with connection.cursor() as cursor:
-        cursor.execute(_MEASURES.format(calls=sql), [*parameters, MOST_NAMED, width])
-        rows = cast("list[tuple[Any, ...]]", cursor.fetchall())
-    found: dict[str, Series] = {}
-    for is_total, name, bucket, count, denied, failed, percentiles, _ in rows:
-        series = found.setdefault(name, Series(name or "Unnamed"))
-        p50, p95 = percentiles or (None, None)
-        measure = Measure(count, denied, failed, p50, p95)
-        if is_total:
-            series.total = measure
+    counted = tally(calls, window, width, Reader((column, "outcome")))
+    most = _find_most(counted)
+    if not most:
+        return Measures([], counted)
+    named = Q(**{f"{column}__in": most})
+    assert calls.counts is not None
+    timed = replace(calls, events=results.filter(named), counts=calls.counts.filter(named))
+    latencies = tally(timed, window, width, LatencyReader((column,)))
+    return Measures(_make_series(most, counted, latencies), counted)
+
+
+def _find_most(counted: Tally) -> list[str]:
+    calls: Counter[str] = Counter()
+    for (_, name, _), number in counted.numbers.items():
+        calls[name] += number
+    return sorted(calls, key=lambda name: (-calls[name], name))[:MOST_NAMED]
+
+
+def _make_series(names: list[str], counted: Tally, latencies: Tally) -> list[Series]:
+    outcomes: dict[tuple[str, int | None], Counter[str]] = defaultdict(Counter)
+    buckets: dict[tuple[str, int | None], Counter[int]] = defaultdict(Counter)
+    for (stretch, name, outcome), number in counted.numbers.items():
+        for place in (stretch, None):
+            outcomes[name, place][outcome] += number
+    for (stretch, name, bucket), number in latencies.numbers.items():
+        for place in (stretch, None):
+            buckets[name, place][bucket] += number
+    series = {name: Series(name or "Unnamed") for name in names}
+    for (name, place), numbers in outcomes.items():
+        if name not in series:
+            continue
+        measure = _make_measure(numbers, buckets[name, place])
+        if place is None:
+            series[name].total = measure
         else:
-            series.by_bucket[bucket] = measure
-    ranked = sorted(found.values(), key=lambda series: (-series.total.calls, series.name))
-    return Measures(width, ranked, _find_end(ranked, rows))
+            series[name].by_bucket[place] = measure
+    return list(series.values())
 
 
-def _find_end(series: list[Series], rows: list[tuple[Any, ...]]) -> dt.datetime | None:
-    # Where small series are left out, somewhat fewer are counted than were read.
-    is_full = sum(one.total.calls for one in series) >= MOST_MEASURED * 0.9
-    return min(row[7] for row in rows) if is_full and rows else None
+def _make_measure(outcomes: Counter[str], buckets: Counter[int]) -> Measure:
+    return Measure(
+        calls=outcomes.total(),
+        denied=sum(outcomes[outcome] for outcome in _DENIED),
+        failed=sum(outcomes[outcome] for outcome in _FAILED),
+        p50_us=_find_percentile(buckets, 0.5),
+        p95_us=_find_percentile(buckets, 0.95),
+    )
+
+
+def _find_percentile(buckets: Counter[int], share: float) -> float | None:
+    """Return the middle of the bucket which that share of them does not exceed."""
+    wanted, seen = share * buckets.total(), 0
+    for bucket in sorted(buckets):
+        seen += buckets[bucket]
+        if seen >= wanted:
+            return float(2 ** ((bucket + 0.5) / BUCKETS_PER_DOUBLING))
+    return None

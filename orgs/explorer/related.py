@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from audit.models import AuditEvent
 from audit.querysets import AuditEventQuerySet
-from orgs.explorer.filters import Window
+from orgs.explorer.asked import Window
 
 AROUND = dt.timedelta(minutes=15)
 _SHOWN = 8

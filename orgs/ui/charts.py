@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orgs.ui.scale import Line, Scale, fit
+
 WIDTH, HEIGHT = 520, 180
 _LEFT, _TOP, _BOTTOM = 30, 16, 22
 _SERIES = 5
@@ -38,12 +40,6 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    y: float
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
 class BarChart:
     title: str
     names: tuple[str, ...]
@@ -70,20 +66,19 @@ def make_bar_chart(
     """
     series = {name: list(values) for name, values in counts.items()} if tones else _limit(counts, len(days))
     totals = [sum(values[index] for values in series.values()) for index in range(len(days))]
-    top = round_up(max(totals, default=0))
+    scale = fit(max(totals, default=0), top=_TOP, floor=HEIGHT - _BOTTOM)
     step = (WIDTH - _LEFT) / max(len(days), 1)
     made_days, blocks = [], []
     for index, day in enumerate(days):
         x = _LEFT + index * step
         column = {name: values[index] for name, values in series.items()}
-        blocks += _stack(day, column, round(x + step * 0.2, 1), round(step * 0.6, 1), top, tones)
-        y = round(_y(totals[index], top) - 5, 1)
+        blocks += _stack(day, column, round(x + step * 0.2, 1), round(step * 0.6, 1), scale, tones)
+        y = round(scale.y(totals[index]) - 5, 1)
         is_labelled = (len(days) - 1 - index) % -(-len(days) // _MOST_LABELS) == 0
         made_days.append(
             Day(_label(day), is_labelled, round(x + step / 2, 1), totals[index], y, tuple(column.values()))
         )
-    lines = tuple(Line(_y(value, top), value) for value in (0, top // 2, top))
-    return BarChart(title, tuple(series), tuple(made_days), tuple(blocks), lines, sum(totals), tuple(tones))
+    return BarChart(title, tuple(series), tuple(made_days), tuple(blocks), scale.lines, sum(totals), tuple(tones))
 
 
 def _limit(counts: Mapping[str, Sequence[int]], length: int) -> dict[str, list[int]]:
@@ -96,12 +91,12 @@ def _limit(counts: Mapping[str, Sequence[int]], length: int) -> dict[str, list[i
 
 
 def _stack(
-    day: dt.date, column: Mapping[str, int], x: float, width: float, top: int, tones: Sequence[str]
+    day: dt.date, column: Mapping[str, int], x: float, width: float, scale: Scale, tones: Sequence[str]
 ) -> list[Block]:
     blocks, below = [], 0
     for index, (name, count) in enumerate(column.items()):
         if count:
-            upper, lower = _y(below + count, top), _y(below, top)
+            upper, lower = scale.y(below + count), scale.y(below)
             words = f"{name}, {_label(day)}: {count}"
             blocks.append(Block(x, upper, width, round(max(lower - upper - 1, 1), 1), _look(index, tones), words))
             below += count
@@ -111,18 +106,6 @@ def _stack(
 def _look(index: int, tones: Sequence[str]) -> int | str:
     """Return what the style sheet calls a series by: its tone, or its number."""
     return tones[index] if tones else index + 1
-
-
-def _y(value: int, top: int) -> float:
-    return round(HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * value / top, 1)
-
-
-def round_up(value: int) -> int:
-    """Return the next even 1, 2, 4, 6, 8 or 10 times a power of ten, so that the middle line has a whole number."""
-    power = 1
-    while value > 10 * power:
-        power *= 10
-    return next(step * power for step in (2, 4, 6, 8, 10) if value <= step * power)
 
 
 def _label(day: dt.date) -> str:

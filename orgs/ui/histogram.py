@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from orgs.ui.charts import round_up
+from orgs.ui.scale import Line, Scale, fit
 
 WIDTH, HEIGHT = 960, 150
-_LEFT, _TOP, _BOTTOM = 44, 8, 22
+_LEFT, _TOP, _FLOOR = 44, 8, HEIGHT - 22
 _MOST_LABELS = 6
 # From the bottom up: the tone, its name, and the outcomes (audit.models.Outcome) that it stands for.
 STACK = (
@@ -50,85 +51,92 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    y: float
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
 class Histogram:
-    """`uncounted` is how far, from the left, nothing was counted; `step` is a bar's stretch of time in words."""
+    """Bars from `start` on; `step` is a bar's stretch of time in words."""
 
+    start: dt.datetime
+    seconds: int
     bars: tuple[Bar, ...]
     labels: tuple[Label, ...]
     lines: tuple[Line, ...]
-    total: int
     totals: tuple[tuple[str, str, int], ...]
-    step: str
-    uncounted: float = 0
     width: int = WIDTH
     height: int = HEIGHT
     left: int = _LEFT
     top: int = _TOP
-    floor: int = HEIGHT - _BOTTOM
+    floor: int = _FLOOR
 
     @property
     def filled(self) -> list[Bar]:
         return [bar for bar in self.bars if bar.total]
 
+    @property
+    def total(self) -> int:
+        return sum(bar.total for bar in self.bars)
+
+    @property
+    def step(self) -> str:
+        return say_length(self.seconds)
+
+    def find_place(self, moment: dt.datetime) -> float:
+        """Return how far from the left a moment is."""
+        bars = (moment - self.start).total_seconds() / self.seconds
+        return round(max(0.0, bars * (WIDTH - _LEFT) / len(self.bars)), 1)
+
 
 def make_histogram(
-    counts: Mapping[int, Mapping[str, int]],
-    *,
+    counts: Mapping[tuple[Any, ...], int],
     seconds: int,
     start: dt.datetime,
     end: dt.datetime,
+    *,
     make_address: Callable[[str, str], str],
-    counted_from: dt.datetime | None = None,
 ) -> Histogram:
     """Lay out `counts`: by stretch of `seconds` (its number since 1970) and outcome, from `start` until `end`.
 
     `make_address` returns the address of a page about a time, given as addresses have it.
     """
-    first, last = int(start.timestamp() // seconds), int((end.timestamp() - 0.001) // seconds)
-    numbers = range(first, last + 1)
-    columns = [_sum_up(counts.get(number, {})) for number in numbers]
-    top = round_up(max(map(sum, columns), default=0))
+    numbers = range(int(start.timestamp() // seconds), int((end.timestamp() - 0.001) // seconds) + 1)
+    columns = [tuple(sum(counts.get((number, one), 0) for one in meant) for _, _, meant in STACK) for number in numbers]
+    scale = fit(max(map(sum, columns), default=0), top=_TOP, floor=_FLOOR)
     step = (WIDTH - _LEFT) / len(numbers)
-    bars = []
-    for index, number in enumerate(numbers):
-        begins = dt.datetime.fromtimestamp(number * seconds, dt.UTC)
-        ends = begins + dt.timedelta(seconds=seconds)
-        since, until = begins.strftime("%Y-%m-%dT%H:%M:%S"), ends.strftime("%Y-%m-%dT%H:%M:%S")
-        label = _say_stretch(begins, ends)
-        bars.append(
-            Bar(
-                x=round(_LEFT + index * step, 2),
-                width=round(step, 2),
-                start=since,
-                end=until,
-                label=label,
-                words=f"{label}: {_say_counts(columns[index])}",
-                address=make_address(since, until),
-                total=sum(columns[index]),
-                counts=columns[index],
-                parts=_stack(columns[index], top),
-            )
-        )
-    totals = tuple(
-        (tone, name, sum(column[index] for column in columns)) for index, (tone, name, _) in enumerate(STACK)
+    bars = tuple(
+        _make_bar(column, _get_moment(number, seconds), seconds, _LEFT + index * step, step, scale, make_address)
+        for index, (number, column) in enumerate(zip(numbers, columns, strict=True))
     )
-    uncounted = 0.0
-    if counted_from is not None:
-        uncounted = round(max(0.0, (counted_from.timestamp() / seconds - first) * step), 1)
     return Histogram(
-        bars=tuple(bars),
+        start=_get_moment(numbers.start, seconds),
+        seconds=seconds,
+        bars=bars,
         labels=_make_labels(numbers, seconds, step),
-        lines=tuple(Line(_y(value, top), value) for value in (0, top // 2, top)),
-        total=sum(map(sum, columns)),
-        totals=totals,
-        step=say_length(seconds),
-        uncounted=uncounted,
+        lines=scale.lines,
+        totals=tuple((tone, name, sum(column[at] for column in columns)) for at, (tone, name, _) in enumerate(STACK)),
+    )
+
+
+def _make_bar(
+    column: tuple[int, ...],
+    begins: dt.datetime,
+    seconds: int,
+    x: float,
+    width: float,
+    scale: Scale,
+    make_address: Callable[[str, str], str],
+) -> Bar:
+    ends = begins + dt.timedelta(seconds=seconds)
+    since, until = begins.strftime("%Y-%m-%dT%H:%M:%S"), ends.strftime("%Y-%m-%dT%H:%M:%S")
+    label = _say_stretch(begins, ends)
+    return Bar(
+        x=round(x, 2),
+        width=round(width, 2),
+        start=since,
+        end=until,
+        label=label,
+        words=f"{label}: {_say_counts(column)}",
+        address=make_address(since, until),
+        total=sum(column),
+        counts=column,
+        parts=_stack(column, scale),
     )
 
 
@@ -140,15 +148,15 @@ def say_length(seconds: int) -> str:
     return f"{seconds} seconds" if seconds > 1 else "second"
 
 
-def _sum_up(outcomes: Mapping[str, int]) -> tuple[int, ...]:
-    return tuple(sum(outcomes.get(one, 0) for one in meant) for _, _, meant in STACK)
+def _get_moment(number: int, seconds: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(number * seconds, dt.UTC)
 
 
-def _stack(column: tuple[int, ...], top: int) -> tuple[Part, ...]:
+def _stack(column: tuple[int, ...], scale: Scale) -> tuple[Part, ...]:
     parts, below = [], 0
     for count, (tone, _, _) in zip(column, STACK, strict=True):
         if count:
-            upper, lower = _y(below + count, top), _y(below, top)
+            upper, lower = scale.y(below + count), scale.y(below)
             parts.append(Part(upper, round(max(lower - upper, 1), 1), tone))
             below += count
     return tuple(parts)
@@ -176,8 +184,8 @@ def _make_labels(numbers: range, seconds: int, step: float) -> tuple[Label, ...]
     for index, number in enumerate(numbers):
         # Not at the very edge, where half of it would be cut off.
         if number % every == 0 and 0 < index < len(numbers) - 1:
-            moment = dt.datetime.fromtimestamp(number * seconds, dt.UTC)
-            labels.append(Label(round(_LEFT + index * step, 1), _say_moment(moment, seconds * every)))
+            words = _say_moment(_get_moment(number, seconds), seconds * every)
+            labels.append(Label(round(_LEFT + index * step, 1), words))
     return tuple(labels)
 
 
@@ -186,7 +194,3 @@ def _say_moment(moment: dt.datetime, apart: int) -> str:
         return f"{moment:%-d %b}"
     is_midnight = (moment.hour, moment.minute, moment.second) == (0, 0, 0)
     return f"{moment:%-d %b}" if is_midnight else f"{moment:%H:%M}" if apart >= 60 else f"{moment:%H:%M:%S}"
-
-
-def _y(value: int, top: int) -> float:
-    return round(HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * value / top, 1)

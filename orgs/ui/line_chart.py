@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orgs.ui.charts import round_up
+from orgs.ui.scale import fit
 
 WIDTH, HEIGHT = 520, 170
 _LEFT, _TOP, _BOTTOM = 44, 10, 22
@@ -56,24 +56,22 @@ def make_line_chart(
     Where something is counted, a stretch without a value has none of it: zero. Where something is measured, nothing
     is known there, and the line has a gap.
     """
-    top = round_up(max(1, *(int(value) + 1 for _, _, values in series for value in values.values()), 1))
+    most = max((int(value) + 1 for _, _, values in series for value in values.values()), default=1)
+    scale = fit(most, top=_TOP, floor=HEIGHT - _BOTTOM)
     step = (WIDTH - _LEFT) / max(len(numbers), 1)
 
     def x(number: int) -> float:
         return round(_LEFT + (number - numbers.start + 0.5) * step, 1)
 
-    def y(value: float) -> float:
-        return round(HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * value / top, 1)
-
     lines = []
     for name, look, values in series:
         known = {number: values.get(number, 0.0) for number in numbers} if is_counted else dict(values)
-        points = {number: (x(number), y(known[number])) for number in numbers if number in known}
+        points = {number: (x(number), scale.y(known[number])) for number in numbers if number in known}
         lines.append(Line(name, look, _join(points), _find_lonely(points), name in dashed))
     return LineChart(
         title,
         tuple(lines),
-        tuple(Mark(y(value), say(value)) for value in (0, top / 2, top)),
+        tuple(Mark(line.y, say(line.value)) for line in scale.lines),
         tuple(_make_times(numbers, seconds, x)),
     )
 

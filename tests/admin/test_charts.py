@@ -8,8 +8,11 @@ import pytest
 from django.test import Client
 from django.utils.html import strip_tags
 
-from orgs.explorer import measures
+from audit.services.roll_up import roll_up
+from audit.services.seal import seal_events
+from orgs.explorer import walk
 from orgs.models import Membership
+from orgs.services.checkpoint_keys import sign_checkpoint
 from tests.admin.conftest import sign_in
 from tests.factories import Cast, make_application, make_call, make_capability, make_integration, make_member
 
@@ -51,12 +54,25 @@ def test_charts_draw_lines_and_say_the_same_in_a_table(cast: Cast, carol: Client
     assert "github 4 0 0 12 ms 12 ms" in words
 
 
-def test_charts_say_how_far_they_measured(cast: Cast, carol: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "MOST_MEASURED", 3)
-    for hours in (1, 2, 3, 4, 5):
+def test_charts_of_counted_hours_are_those_of_the_events(cast: Cast, carol: Client) -> None:
+    for hours in (1, 2, 3, 4, 30):
         make_call(cast.pr_bot, cast.alice, cast.create_issue, ago=dt.timedelta(hours=hours))
-    assert read_table(carol) == {"github": (3, 0, 0)}
-    assert carol.get(CHARTS).context["measured_from"] is not None
+        make_call(cast.pr_bot, cast.alice, cast.delete_repo, "denied", ago=dt.timedelta(hours=hours))
+    live = [carol.get(CHARTS, {"period": "week", "by": by}).context["rows"] for by in ("integration", "application")]
+    assert sum(row[2].calls for row in live[0]) == 10
+    seal_events(sign=sign_checkpoint)
+    roll_up(seconds=9)
+    counted = [carol.get(CHARTS, {"period": "week", "by": by}).context["rows"] for by in ("integration", "application")]
+    assert counted == live
+
+
+def test_charts_say_how_far_they_counted(cast: Cast, carol: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "SECONDS", 0)
+    for minutes in (1, 100, 200, 300, 400):
+        make_call(cast.pr_bot, cast.alice, cast.create_issue, ago=dt.timedelta(minutes=minutes))
+    answer = carol.get(CHARTS)
+    assert answer.context["counted"].counted_from is not None
+    assert "Counted back to" in answer.content.decode()
 
 
 def test_charts_without_calls_say_so(cast: Cast, carol: Client) -> None:

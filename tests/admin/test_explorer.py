@@ -19,10 +19,15 @@ from django.utils.html import strip_tags
 
 from audit.models import AuditEvent
 from audit.services.record import Actor, record_event
+from audit.services.roll_up import roll_up
+from audit.services.seal import seal_events
 from audit.types import EventType
-from orgs.explorer import reading
+from orgs.explorer import reading, walk
+from orgs.explorer.asked import Trail, Window
+from orgs.explorer.filters import FilterForm
 from orgs.explorer.reading import PAGE_SIZE
 from orgs.models import Membership
+from orgs.services.checkpoint_keys import sign_checkpoint
 from tests.admin.conftest import sign_in
 from tests.factories import Cast, make_application, make_call, make_capability, make_member
 
@@ -231,13 +236,89 @@ def test_histogram_counts_by_outcome_and_each_bar_leads_to_its_time(cast: Cast, 
 
 
 def test_histogram_says_how_far_it_counted(cast: Cast, carol: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MOST_COUNTED", 3)
-    for hours in (10, 8, 1, 1, 1):
-        make_call(cast.pr_bot, cast.alice, cast.create_issue, "denied", ago=dt.timedelta(hours=hours))
-    answer = carol.get(HISTOGRAM)
+    monkeypatch.setattr(walk, "SECONDS", 0)
+    for minutes in (300, 200, 1, 1, 1):
+        make_call(cast.pr_bot, cast.alice, cast.create_issue, "denied", ago=dt.timedelta(minutes=minutes))
+    answer = carol.get(HISTOGRAM, {"start": f"{timezone.now() - dt.timedelta(hours=9):%Y-%m-%dT%H:%M}"})
     assert answer.context["histogram"].total == 3
-    assert answer.context["histogram"].uncounted > 0
-    assert "only the newest" in read_words(answer)
+    assert answer.context["uncounted"] > 0
+    assert "counted back to" in read_words(answer)
+
+
+def test_search_that_takes_long_shows_what_it_found_and_goes_on(
+    cast: Cast, carol: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "SECONDS", 0)
+    made = [
+        make_call(cast.pr_bot, cast.alice, cast.create_issue, "denied", ago=dt.timedelta(hours=hours), account="rare")
+        for hours in (30, 20, 10)
+    ]
+    seen: list[AuditEvent] = []
+    query, pages = "?account=rare&period=week", 0
+    while query and pages < 900:
+        page = carol.get(LIST + query)
+        seen += [event for event, _ in page.context["lines"]]
+        assert bool(page.context["searched_to"]) == bool(page.context["older"])
+        query, pages = page.context["older"], pages + 1
+    assert seen == made[::-1]
+    assert pages > 3
+    assert "Search on" in read_words(carol.get(LIST + "?account=rare&period=week"))
+
+
+def test_rare_filter_reads_only_hours_that_have_some(cast: Cast, carol: Client) -> None:
+    """As far as they are counted: what came since is read whole."""
+    make_call(cast.pr_bot, cast.alice, cast.delete_repo, "denied", ago=dt.timedelta(days=20))
+    for hours in range(40, 4, -1):
+        make_call(cast.pr_bot, cast.alice, cast.create_issue, ago=dt.timedelta(hours=hours))
+    seal_events(sign=sign_checkpoint)
+    roll_up(seconds=9)
+    make_call(cast.pr_bot, cast.alice, cast.delete_repo, "denied")
+    for asked in (
+        {"capability": "delete_*"},
+        {"outcome": "denied", "address": ""},
+        {"type": "capability.", "outcome": "denied"},
+    ):
+        page = carol.get(LIST, {"period": "month", **asked})
+        assert [event.capability for event, _ in page.context["lines"]] == ["delete_repo"] * 2
+    form = FilterForm({"capability": "delete_repo", "account": "x"}, organizations={})
+    assert form.is_valid()
+    now = timezone.now()
+    runs = form.ask(Trail([cast.acme.pk])).find_runs(Window(now - dt.timedelta(days=30), now))
+    assert len(runs) == 2
+    assert sum((run.end - run.start for run in runs), dt.timedelta()) < dt.timedelta(hours=12)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"show": "every", "outcome": "ok"},
+        {"integration": "github", "capability": "create_*"},
+        {"application": "pr-bot", "type": "capability."},
+        {"application": "PR-Bot", "integration": "github"},
+        {"user": "Alice", "outcome": "denied"},
+    ],
+)
+def test_histogram_of_counted_hours_is_that_of_the_events(cast: Cast, carol: Client, asked: dict[str, str]) -> None:
+    for hours in (0, 1, 2, 3, 3, 5, 7, 23.9, 24.1, 24.5):
+        outcome = "denied" if hours == 3 else "ok"
+        make_call(cast.pr_bot, cast.alice, cast.create_issue, outcome, ago=dt.timedelta(hours=hours))
+    make_call(make_application(cast.acme, "Other"), None, cast.delete_repo, ago=dt.timedelta(hours=4))
+    make_call(cast.spy_bot, cast.mallory, make_capability(cast.globex_github), ago=dt.timedelta(hours=4))
+    asked = {"start": f"{timezone.now() - dt.timedelta(hours=24):%Y-%m-%dT%H:%M}", **asked}
+
+    def read() -> list[tuple[str, tuple[int, ...]]]:
+        return [(bar.start, bar.counts) for bar in carol.get(HISTOGRAM, asked).context["histogram"].filled]
+
+    live = read()
+    assert live
+    seal_events(sign=sign_checkpoint)
+    roll_up(seconds=9)
+    assert read() == live
+    make_call(cast.pr_bot, cast.alice, cast.create_issue, "denied")
+    assert sum(sum(counts) for _, counts in read()) == sum(sum(counts) for _, counts in live) + (
+        asked.get("outcome") != "ok"
+    )
 
 
 def test_question_that_takes_too_long_is_ended_and_says_what_to_do(

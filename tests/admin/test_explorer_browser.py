@@ -112,7 +112,7 @@ def test_dragging_over_bars_chooses_their_time(busy: Cast, open_browser: Callabl
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 5)
         act()
     page.wait_for_url("**start=*")
-    assert end_is_later_by(page, hours=5.5)
+    assert end_is_later_by(page, hours=11)
 
 
 def start_of(page: Page, name: str) -> str:
@@ -137,7 +137,7 @@ def test_histogram_is_used_with_the_keyboard(busy: Cast, open_browser: Callable[
     expect(page.locator("[data-histogram] a.is-chosen")).to_have_count(3)
     page.keyboard.press("Enter")
     page.wait_for_url("**start=*")
-    assert end_is_later_by(page, hours=1.5)
+    assert end_is_later_by(page, hours=3)
 
 
 def test_everything_is_there_without_scripts(busy: Cast, open_browser: Callable[..., Page]) -> None:

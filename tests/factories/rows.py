@@ -105,7 +105,7 @@ def make_call(
         id=make_key(began),
         type=EventType.CAPABILITY_INVOKED,
         organization_id=capability.organization_id,
-        call=uuid7(),
+        call=make_key(began),
         phase="denied" if is_refused else "requested",
         outcome=outcome if is_refused else "",
         user_id=user.pk if user is not None else None,

@@ -70,7 +70,8 @@ def make_mallory() -> User:
 
 
 def identifiers(rows: dict[str, models.Model]) -> list[str]:
-    return [str(row.pk) for row in rows.values()]
+    """What names a row and nothing else: a number names many things."""
+    return [str(row.pk) for row in rows.values() if not isinstance(row.pk, int)]
 
 
 def fingerprint() -> dict[str, list[tuple[Any, ...]]]:
