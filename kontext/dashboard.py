@@ -88,7 +88,7 @@ def list_steps(organization: Organization | None) -> list[Step]:
         ),
         Step(
             "Add an integration",
-            "Enter the address of an MCP server; Kontext finds out the rest.",
+            "Choose a service, or enter the address of an MCP server; Kontext finds out the rest.",
             reverse("admin:connections_integration_add"),
             "Add an integration",
             active.exists(),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.options import IS_POPUP_VAR
+from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Count, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 from django.forms import ModelForm
@@ -19,8 +20,11 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from connections.admin.capabilities import show_class, show_digest
+from connections.admin.catalogue import show_catalogue, show_entry
 from connections.admin.connections import show_connection_status
+from connections.catalogue.loading import find_entry
 from connections.errors import ConnectionsError
+from connections.keys import get_key_fields
 from connections.models import ApplicationIntegration, Capability, Connection, Integration, OAuthClient
 from connections.services.add_integration import add_integration
 from connections.services.change_server import get_redirect_uri
@@ -106,12 +110,15 @@ class OAuthClientForm(forms.Form):
 
 
 class ServerKeyForm(forms.Form):
-    key = WriteOnlySecretField(
-        label="Key",
-        required=True,
-        max_length=8192,
-        help_text="It is tried at the integration first, then stored encrypted and never shown again.",
-    )
+    """The organization's key, in its parts."""
+
+    def __init__(self, integration: Integration, posted: Any) -> None:
+        super().__init__(posted)
+        for part in get_key_fields(integration):
+            words = "It is tried at the integration first, then stored encrypted and never shown again."
+            self.fields[part.name] = WriteOnlySecretField(
+                label="Key" if part.name == "key" else part.label, required=True, max_length=8192, help_text=words
+            )
 
 
 def _make_client_form(integration: Integration, posted: Any) -> forms.Form:
@@ -230,7 +237,7 @@ class IntegrationAdmin(OrganizationModelAdmin):
     search_help_text = "Search names and addresses"
     prepopulated_fields: ClassVar[dict[str, Sequence[str]]] = {"slug": ("name",)}
     fieldsets = (
-        ("State", {"fields": ("status_shown", "discovery_shown", "redirect_uri", "gateway_address")}),
+        ("State", {"fields": ("status_shown", "discovery_shown", "known_service", "redirect_uri", "gateway_address")}),
         (None, {"fields": ("organization", "name", "slug", "url", "category", "auth_mode")}),
         (
             "The key, where calls carry one",
@@ -238,7 +245,7 @@ class IntegrationAdmin(OrganizationModelAdmin):
         ),
         (capture.TITLE, {"fields": capture.FIELDS, "description": capture.DESCRIPTION, "classes": ("collapse",)}),
     )
-    readonly_fields = ("status_shown", "discovery_shown", "redirect_uri", "gateway_address")
+    readonly_fields = ("status_shown", "discovery_shown", "known_service", "redirect_uri", "gateway_address")
     actions_detail = ("discover", "enter_client", "enter_key", "switch_off", "switch_on")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -274,6 +281,18 @@ class IntegrationAdmin(OrganizationModelAdmin):
 
     def perform_delete(self, request: HttpRequest, obj: Integration) -> None:
         delete_integration(integration=obj, actor=make_actor(user=request.user))
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Begin with the catalogue, go on with one service of it; `by=hand` and a POST are the plain form."""
+        if IS_POPUP_VAR in request.GET or "by" in request.GET:
+            return super().add_view(request, form_url, extra_context)
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        if slug := request.GET.get("entry"):
+            return show_entry(self, request, slug)
+        if request.method == "POST":
+            return super().add_view(request, form_url, extra_context)
+        return show_catalogue(self, request)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         """Lead on to discovery: a draft that nobody discovers is of no use."""
@@ -322,7 +341,7 @@ class IntegrationAdmin(OrganizationModelAdmin):
         set_oauth_client(integration=obj, actor=make_actor(user=request.user), **given)
 
     @form_action(
-        form=lambda integration, posted: ServerKeyForm(posted),
+        form=ServerKeyForm,
         description="Enter key",
         consequence="Every call of every application to this integration is made with this key, within the rules. It "
         "takes the place of the one that is stored.",
@@ -331,7 +350,7 @@ class IntegrationAdmin(OrganizationModelAdmin):
         is_offered=lambda integration: integration.auth_mode == Integration.AuthMode.SERVER_TOKEN,
     )
     def enter_key(self, request: HttpRequest, obj: Integration, form: forms.Form) -> None:
-        set_server_token(integration=obj, key=form.cleaned_data["key"], actor=make_actor(user=request.user))
+        set_server_token(integration=obj, key=form.cleaned_data, actor=make_actor(user=request.user))
 
     @object_action(
         description="Switch off",
@@ -380,6 +399,22 @@ class IntegrationAdmin(OrganizationModelAdmin):
         if not obj.discovery_error:
             return when
         return format_html("{} {}<br>{}", status_chip("error", "Failed"), when, _start(obj.discovery_error))
+
+    @display(description="from the catalogue")
+    def known_service(self, obj: Integration) -> SafeString | str:
+        """Say from which entry it came, and whether that is another one by now: what is kept here doesn't change."""
+        if not obj.catalogue_entry:
+            return "No: entered by hand."
+        entry = find_entry(obj.catalogue_entry)
+        told = ", ".join(f"{name} {value}" for name, value in obj.parameters.items())
+        words = f"{entry.name if entry else obj.catalogue_entry}" + (f" ({told})" if told else "")
+        if entry is None:
+            return f"{words}, which is no longer in the catalogue. It works as it was added."
+        link = format_html('<a class="underline" href="{}" rel="noreferrer noopener">its own page</a>', entry.docs_url)
+        if entry.digest == obj.catalogue_digest:
+            return format_html("{}: {}", words, link)
+        changed = "The catalogue says more or other things of it now: add it again to take them over."
+        return format_html("{}: {}. {}", words, link, changed)
 
     @display(description="redirect URI to register at the integration")
     def redirect_uri(self, obj: Integration) -> SafeString:

@@ -45,6 +45,8 @@ def test_pages_fit_and_complain_about_nothing(
         f"/admin/orgs/application/{cast.pr_bot.pk}/change/",
         f"/admin/connections/integration/{cast.github.pk}/change/",
         f"/admin/connections/integration/{cast.github.pk}/enter-client/",
+        "/admin/connections/integration/add/?q=a",
+        "/admin/connections/integration/add/?entry=datadog",
         "/admin/policy/rule/",
         f"/admin/policy/rule/{rule.pk}/change/",
         f"/admin/policy/rule/simulate/?application={cast.pr_bot.pk}&user={cast.alice.pk}",

@@ -13,7 +13,7 @@ from audit.models import AuditEvent
 from connections.models import Capability, Connection, Credential, Integration, OAuthClient
 from connections.services.discover_capabilities import discover_capabilities
 from orgs.models import Application
-from tests.admin.conftest import submit
+from tests.admin.conftest import sign_in, submit
 from tests.connections.conftest import github, github_process
 from tests.connections.journey import connect
 from tests.e2e.peers import GitHub
@@ -239,3 +239,76 @@ def test_integrations_own_level_is_recorded_before_and_after(cast: Cast, carol: 
     assert recorded["former"] == {"capture_level": "", "redacted_paths": []}
     assert recorded["changed"] == {"capture_level": "full", "redacted_paths": ["title"]}
     assert "The content of calls is kept from now on" in carol.get(address).content.decode()
+
+
+def test_adding_begins_with_a_catalogue_that_can_be_searched(cast: Cast, carol: Client) -> None:
+    page = carol.get(f"{LIST}add/").content.decode()
+    assert "73 services" in page
+    assert 'href="?by=hand"' in page
+    for words in ("GitHub", "You bring", "Kontext registers itself", "Authentication"):
+        assert words in page
+    found = carol.get(f"{LIST}add/?q=project linear").content.decode()
+    assert "1 service for “project linear”" in found
+    none = carol.get(f"{LIST}add/?q=<script>").content.decode()
+    assert "&lt;script&gt;" in none
+    assert "?entry=generic-mcp" in none
+
+
+def test_service_of_the_catalogue_is_added_and_leads_to_its_client(cast: Cast, carol: Client) -> None:
+    address = f"{LIST}add/?entry=zendesk"
+    page = carol.get(address).content.decode()
+    for words in ("Subdomain at Zendesk", "/oauth/callback", "read", "developer.zendesk.com"):
+        assert words in page
+    filled = {
+        "organization": str(cast.acme.pk),
+        "way": "api oauth",
+        "name": "Desk",
+        "slug": "desk",
+        "scopes": "read\nwrite",
+    }
+    answer = carol.post(address, filled)
+    assert answer.status_code == 422
+    assert "Enter it" in str(answer.context["form"].errors["parameter-subdomain"])
+    assert not Integration.objects.filter(slug="desk").exists()
+
+    answer = carol.post(address, filled | {"parameter-subdomain": "acme"})
+
+    integration = Integration.objects.get(slug="desk")
+    assert answer["Location"] == f"{LIST}{integration.pk}/enter-client/"
+    assert (integration.url, integration.status) == ("https://acme.zendesk.com/api/v2", "draft")
+    form = carol.get(answer["Location"]).content.decode()
+    assert "https://acme.zendesk.com/oauth/tokens" in form
+    carol.post(answer["Location"], {"client_id": "ours", "client_secret": "hush-hush", "scopes": "read"})
+    client = OAuthClient.objects.get(integration=integration)
+    assert (client.client_id, client.token_endpoint_auth_method) == ("ours", "client_secret_post")
+    page = carol.get(f"{LIST}{integration.pk}/change/").content.decode()
+    assert "Zendesk (subdomain acme)" in page
+    events = AuditEvent.objects.filter(user_id=cast.carol.pk, organization_id=cast.acme.pk)
+    assert {"integration.added", "admin.changed"} <= set(events.values_list("type", flat=True))
+
+
+def test_service_is_added_to_no_other_organization(cast: Cast, carol: Client) -> None:
+    filled = {"organization": str(cast.globex.pk), "way": "mcp oauth", "name": "Linear", "slug": "linear"}
+    assert carol.post(f"{LIST}add/?entry=linear", filled).status_code == 422
+    assert carol.get(f"{LIST}add/?entry=nobody").status_code == 404
+    assert not Integration.objects.filter(slug="linear").exists()
+    taken = filled | {"organization": str(cast.acme.pk), "slug": "github"}
+    assert "already exists" in carol.post(f"{LIST}add/?entry=linear", taken).content.decode()
+
+
+def test_who_may_not_add_sees_no_catalogue(cast: Cast) -> None:
+    assert sign_in(cast.bob).get(f"{LIST}add/").status_code in (302, 403)
+
+
+def test_key_of_several_parts_is_asked_for_in_parts(cast: Cast, carol: Client) -> None:
+    filled = {"organization": str(cast.acme.pk), "way": "api server_token", "name": "Phone", "slug": "phone"}
+    answer = carol.post(f"{LIST}add/?entry=twilio", filled)
+    integration = Integration.objects.get(slug="phone")
+    assert answer["Location"] == f"{LIST}{integration.pk}/discover/"
+    Integration.objects.filter(pk=integration.pk).update(key_check={})
+    address = f"{LIST}{integration.pk}/enter-key/"
+    assert "Account SID" in carol.get(address).content.decode()
+    assert carol.post(address, {"username": "AC1"}).status_code == 200
+    assert carol.post(address, {"username": "AC1", "password": "hush-hush"}).status_code == 302
+    assert Connection.objects.get(integration=integration).status == "active"
+    assert "hush-hush" not in carol.get(f"{LIST}{integration.pk}/change/").content.decode()

@@ -61,7 +61,7 @@ class Reader:
 
     async def add_integration(self, url: str) -> None:
         page = await self.browser.press(
-            await self.open("/admin/connections/integration/add/"),
+            await self.open("/admin/connections/integration/add/?by=hand"),
             "Save",
             organization=str(self.organization.pk),
             name=self.integration["Name"],
