@@ -84,17 +84,20 @@ class AuditEvent(models.Model):
             models.Index(fields=("organization_id", "-id"), name="audit_event_by_organization"),
             models.Index(fields=("organization_id", "user_id", "-id"), name="audit_event_by_user"),
             models.Index(fields=("organization_id", "application_id", "-id"), name="audit_event_by_application"),
-            # What people paste: found at any time, where reading even a day of a long log would take too long.
-            models.Index(
-                fields=("organization_id", "session", "-id"), condition=~Q(session=""), name="audit_event_by_session"
+            # What people paste: found at any time, where reading even a day of a long log would take too long. Without
+            # the key of the event, equal values share an entry: a fifth of the size, and few are left to be sorted.
+            *(
+                models.Index(fields=("organization_id", column), condition=~Q(**{column: ""}), name=name)
+                for column, name in (
+                    ("session", "audit_event_by_session"),
+                    ("trace_id", "audit_event_by_trace"),
+                    ("request_id", "audit_event_by_request"),
+                )
             ),
             models.Index(
-                fields=("organization_id", "trace_id", "-id"), condition=~Q(trace_id=""), name="audit_event_by_trace"
-            ),
-            models.Index(
-                fields=("organization_id", "request_id", "-id"),
-                condition=~Q(request_id=""),
-                name="audit_event_by_request",
+                fields=("organization_id", "source_address"),
+                condition=Q(source_address__isnull=False),
+                name="audit_event_by_address",
             ),
         ]
 

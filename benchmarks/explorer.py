@@ -71,6 +71,7 @@ _INSERT = """
         ) AS calls, generate_series(0, CASE WHEN kind < 8 THEN 0 ELSE 1 END) AS step
     ) AS events
     ORDER BY key"""
+_TABLES = ("audit_leaf", "audit_capabilityhour", "audit_applicationhour")
 _LAYER = {"layer": "org", "verdict": "allow", "rules": [{"id": "0" * 36, "sentence": "All may read."}]}
 _INTEGRATIONS = ("github", "slack", "linear", "notion", "jira", "gmail", "stripe", "postgres")
 
@@ -133,8 +134,9 @@ def _run(options: argparse.Namespace) -> None:
             _write(options.events, options.months, organizations)
         print(f"events made in {time.perf_counter() - began:,.0f} s", flush=True)
         _write_leaves(organizations)
+        _count_hours()
         with connection.cursor() as cursor:
-            cursor.execute("VACUUM (ANALYZE) audit_auditevent, audit_leaf")
+            cursor.execute(f"VACUUM (ANALYZE) audit_auditevent, {', '.join(_TABLES)}")
     organization = Organization.objects.get(slug="org-0").pk
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM audit_auditevent")
@@ -215,6 +217,14 @@ def _write_leaves(organizations: Sequence[UUID]) -> None:
             Tree.objects.filter(pk=tree.pk).update(size=cursor.rowcount)
 
 
+def _count_hours() -> None:
+    from audit.services.roll_up import roll_up
+
+    began = time.perf_counter()
+    count = roll_up(seconds=float("inf"))
+    print(f"{count / (time.perf_counter() - began):,.0f} events a second counted by the hour", flush=True)
+
+
 def _measure_storage(count: int) -> None:
     from django.db import connection
 
@@ -235,6 +245,10 @@ def _measure_storage(count: int) -> None:
         for kind, size in sorted(sizes.items(), key=lambda item: -item[1]):
             if size and kind:
                 print(f"    {kind}: {size / count:,.1f}")
+        for table in _TABLES:
+            cursor.execute("SELECT pg_table_size(%s), pg_indexes_size(%s)", [table, table])
+            rows, indexes = (int(size) for size in cursor.fetchone())
+            print(f"{table}: {rows / count:,.0f} bytes an event, and {indexes / count:,.0f} of indexes")
 
 
 def _measure_admin(repeat: int, organization: UUID) -> list[str]:
@@ -245,10 +259,23 @@ def _measure_admin(repeat: int, organization: UUID) -> list[str]:
     from orgs.models import User
 
     client = Client(HTTP_HOST="127.0.0.1")
-    client.force_login(User.objects.create_superuser("carol", "correct horse battery"))
+    carol = User.objects.filter(username="carol").first()
+    client.force_login(carol or User.objects.create_superuser("carol", "correct horse battery"))
     newest = AuditEvent.objects.filter(organization_id=organization, phase="completed").order_by("-id")
     old = AuditEvent.objects.filter(organization_id=organization, phase="completed").order_by("id")[1000]
     address = reverse("admin:audit_auditevent_changelist")
+    numbers = {
+        "histogram of a day": "histogram/",
+        "histogram of a month": "histogram/?period=month",
+        "histogram of a month, an application": f"histogram/?period=month&application={newest[0].application_id}",
+        "histogram of a month, a rare tool": "histogram/?period=month&capability=tool_rare",
+        "histogram of a month, an account": "histogram/?period=month&account=account-7",
+        "histogram of all time": "histogram/?period=all",
+        "charts of a day": "charts/",
+        "charts of a month": "charts/?period=month",
+        "charts of a month, applications": "charts/?period=month&by=application",
+        "overview": reverse("admin:index"),
+    }
     month, one = f"&organization={organization}&period=month", f"?organization={organization}&period=all"
     pages = {
         "the first page": "",
@@ -264,14 +291,20 @@ def _measure_admin(repeat: int, organization: UUID) -> list[str]:
         "of a call of long ago": f"?call={old.call}",
         "of a request that is not there": f"?request={UUID(int=1)}",
         "what is about a person, in a month": f"?related={old.user_id}{month}",
+        "of a rare capability, in a month": f"?capability=tool_rare{month}",
+        "of a rare capability, at any time": f"{one}&capability=tool_rare",
+        "of a rare address, in a month": f"?address=192.0.2.7{month}",
+        "of a rare address, at any time": f"{one}&address=192.0.2.7",
+        "of an account that is not there, in a month": f"?account=nobody{month}",
     }
 
     def get(query: str) -> Any:
-        response = client.get(address + query)
+        response = client.get(query if query.startswith("/") else address + query)
         assert response.status_code == 200, (query, response.status_code)
         return response
 
-    return _measure("explorer", {name: partial(get, query) for name, query in pages.items()}, repeat)
+    asks = {name: partial(get, query) for name, query in (pages | numbers).items()}
+    return _measure("explorer", asks, repeat)
 
 
 def _measure_api(repeat: int, organization: UUID) -> list[str]:

@@ -10,7 +10,6 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.urls import path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -109,11 +108,9 @@ class AuditEventAdmin(PayloadMixin, OrganizationModelAdmin):  # type: ignore[mis
         decision = obj.decision or (find_decisions([obj]).get(obj.call) if obj.phase and obj.call else None)
         if not decision:
             return "None was needed."
-        bar = layer_bar(decision, person="User")
-        shown = render_to_string("_layer_bar.html", bar) if bar["bar"] is not None else ""
         return format_html(
             '<div class="k-open-bar">{}</div><details class="more"><summary>As recorded</summary>{}</details>',
-            SafeString(shown),
+            layer_bar(decision, person="User"),
             _as_json(decision),
         )
 

@@ -93,7 +93,7 @@ class Asked:
         return [*_join(whole, [*runs, Window(since - CLOCKS_DIFFER, end)])]
 
     def _find_hours(self, window: Window) -> list[dt.datetime]:
-        found = [set(window.narrow_hours(counts).values_list("hour", flat=True)) for counts in self.hints]
+        found = [set(window.narrow_hours(counts).values_list("hour", flat=True).distinct()) for counts in self.hints]
         return sorted(set.intersection(*found))
 
 

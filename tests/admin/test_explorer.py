@@ -440,11 +440,14 @@ def test_timeline_tells_a_session_with_latencies_gaps_and_denials(cast: Cast, ca
         ("request_id", "request"),
         ("application_id", "application"),
         ("user_id", "user"),
+        ("source_address", "address"),
     ],
 )
 def test_what_people_paste_is_found_by_an_index(cast: Cast, column: str, index: str) -> None:
     value = cast.pr_bot.pk if column.endswith("ion_id") or column == "user_id" else "0af7651916cd43dd8448eb211c80319c"
-    events = AuditEvent.objects.for_organization(cast.acme.pk).filter(**{column: value}).order_by("-pk")
+    value = "10.1.2.3" if column == "source_address" else value
+    order = ["-pk"] if column in ("application_id", "user_id") else []
+    events = AuditEvent.objects.for_organization(cast.acme.pk).filter(**{column: value}).order_by(*order)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_sort = off")
@@ -452,4 +455,4 @@ def test_what_people_paste_is_found_by_an_index(cast: Cast, column: str, index: 
         cursor.execute(f"EXPLAIN {sql}", parameters)
         plan = "\n".join(line for (line,) in cursor.fetchall())
     # Each partition has an index of its own, named after the columns.
-    assert f"organization_id_{column}_id" in plan or f"by_{index}" in plan, plan
+    assert f"organization_id_{column}" in plan or f"by_{index}" in plan, plan
