@@ -16,7 +16,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -336,7 +336,7 @@ def _measure_api(repeat: int, organization: UUID) -> list[str]:
     return _measure("API", lists, repeat)
 
 
-def _measure(title: str, asks: dict[str, Callable[[], Any]], repeat: int) -> list[str]:
+def _measure(title: str, asks: Mapping[str, Callable[[], Any]], repeat: int) -> list[str]:
     """Print medians, and how long the first and the quickest took. Returns those that took too long."""
     from django.db import connection
 
