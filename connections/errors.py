@@ -4,9 +4,10 @@ from __future__ import annotations
 
 
 class ConnectionsError(Exception):
-    """Base of this floor's errors. `code` is what an API client sees."""
+    """Base of this floor's errors. `code` is what an API client sees, `mender` who can do something about it."""
 
     code = "kontext_integration_error"
+    mender = "service"
 
 
 class EgressError(ConnectionsError):
@@ -19,6 +20,7 @@ class DestinationRefusedError(EgressError):
     """We don't go there: not https, or a private address. Trying again changes nothing."""
 
     code = "kontext_destination_refused"
+    mender = "administrator"
 
 
 class DestinationUnreachableError(EgressError):
@@ -41,12 +43,14 @@ class DiscoveryError(ConnectionsError):
     """The integration's authorization server can't be found, or what it says of itself can't be trusted."""
 
     code = "kontext_discovery_failed"
+    mender = "administrator"
 
 
 class RegistrationError(ConnectionsError):
     """The authorization server did not take Kontext as its client."""
 
     code = "kontext_client_registration_failed"
+    mender = "administrator"
 
 
 class TokenRequestError(ConnectionsError):
@@ -62,9 +66,13 @@ class TokenRequestError(ConnectionsError):
 class InvalidGrantError(TokenRequestError):
     """The grant is over for good: only the person can mend that, by connecting again."""
 
+    mender = "person"
+
 
 class ClientRejectedError(TokenRequestError):
     """The server refuses Kontext as a client or the form of its request: an administrator can mend that."""
+
+    mender = "administrator"
 
 
 class TokenEndpointUnavailableError(TokenRequestError):
@@ -79,12 +87,14 @@ class CallbackError(ConnectionsError):
     """What a browser brought back from an integration can't be trusted or is no longer valid."""
 
     code = "kontext_connect_callback_invalid"
+    mender = "person"
 
 
 class AuthorizationRefusedError(ConnectionsError):
     """The person, or the integration for them, declined. `reason` is the error code of RFC 6749 §4.1.2.1."""
 
     code = "kontext_connect_refused"
+    mender = "person"
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the integration did not grant access ({reason})")
@@ -95,6 +105,7 @@ class ReauthorizationRequiredError(ConnectionsError):
     """There is no credential any more, for good: only the person can mend that, by connecting (again)."""
 
     code = "kontext_integration_connection_required"
+    mender = "person"
 
 
 class CredentialUnavailableError(ConnectionsError):
@@ -107,6 +118,7 @@ class ConnectLinkError(ConnectionsError):
     """The connect link was used, is too old, or was made for another person."""
 
     code = "kontext_not_found"
+    mender = "person"
 
 
 class ConnectLinkEndedError(ConnectLinkError):
@@ -119,12 +131,14 @@ class AnotherAccountError(ConnectionsError):
     """The integration is connected as another account. Nothing was replaced: the person has to say so."""
 
     code = "kontext_connect_another_account"
+    mender = "person"
 
 
 class KeyRefusedError(ConnectionsError):
     """The integration does not accept the key that was entered. Nothing was stored."""
 
     code = "kontext_connect_key_refused"
+    mender = "person"
 
 
 class MCPError(ConnectionsError):
@@ -136,3 +150,24 @@ class MCPError(ConnectionsError):
         super().__init__(text)
         self.status = status
         self.rpc_code = rpc_code
+
+
+class PartnerRefusedError(ConnectionsError):
+    """A product could not prove itself, or its token does not tell who its person is."""
+
+    code = "kontext_partner_refused"
+    mender = "administrator"
+
+
+class ReturnUrlError(ConnectionsError):
+    """People are sent back to addresses that an administrator has listed, and to no other."""
+
+    code = "kontext_return_url_refused"
+    mender = "administrator"
+
+
+class PersonUnknownError(ConnectionsError):
+    """The product's person is nobody whom the organization knows."""
+
+    code = "kontext_person_unknown"
+    mender = "person"

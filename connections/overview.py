@@ -10,7 +10,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from audit.models import AuditEvent
-from connections.models import ApplicationIntegration, Connection, Integration
+from connections.models import ApplicationIntegration, ConnectInvitation, Connection, Integration
 from orgs.models import Delegation, Membership
 
 _SOON = dt.timedelta(days=7)
@@ -84,6 +84,16 @@ def get_cards(membership: Membership) -> list[Card]:
     used = _find_last_uses(membership)
     cards = [_make_card(integration, membership, connections, applications, used) for integration in integrations]
     return sorted(cards, key=lambda card: (not card.needs_person, not card.is_connected, card.integration.name.lower()))
+
+
+def get_invited_cards(invitation: ConnectInvitation) -> list[Card]:
+    """Return the cards of what an application asks its person to connect."""
+    rows = ApplicationIntegration.objects.filter(application=invitation.application)
+    if invitation.integration is not None:
+        rows = rows.filter(integration=invitation.integration)
+    wanted = set(rows.values_list("integration_id", flat=True))
+    membership = Membership.objects.get(user=invitation.user, organization=invitation.organization)
+    return [card for card in get_cards(membership) if card.integration.pk in wanted]
 
 
 def find_applications(membership: Membership) -> dict[UUID, tuple[str, ...]]:

@@ -27,15 +27,16 @@ from connections.errors import (
     KeyRefusedError,
 )
 from connections.forms import KeyForm
-from connections.models import Connection, ConnectSession, Integration, OAuthClient
+from connections.models import ConnectInvitation, Connection, ConnectSession, Integration, OAuthClient
 from connections.oauth.clients import describe_client
-from connections.overview import find_applications, get_cards
+from connections.overview import find_applications, get_cards, get_invited_cards
 from connections.services.begin_connect import CONNECTABLE, begin_connect
 from connections.services.change_server import get_redirect_uri
 from connections.services.complete_connect import answer_account_question, complete_connect
 from connections.services.connect_session import get_session, get_session_by_state, get_session_to_decide
 from connections.services.connect_with_key import connect_with_key
 from connections.services.discover_integration import get_metadata_document_url
+from connections.services.invite_to_connect import finish_invitation, get_invitation, open_invitation
 from connections.services.revoke import revoke_connection
 from connections.services.start_authorization import start_authorization
 from orgs.access import get_membership, portal_login_required
@@ -46,6 +47,11 @@ from orgs.oauth.consent import Beginning, begin_with, get_beginnings
 from orgs.oauth.resources import Resource
 
 _BROWSER_SECONDS = 20 * 60
+_MENDERS = {
+    "person": "You can mend this yourself.",
+    "administrator": "An administrator of your organization has to mend this; you need not.",
+    "service": "The service itself has to answer again: nobody here can mend that. Try again later.",
+}
 
 
 @require_safe
@@ -111,6 +117,33 @@ def connect(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def hosted_connect(request: HttpRequest) -> HttpResponse:
+    """The page behind the link that an application asked for: what it needs, and a button for each.
+
+    `session` is the link's token, good once; `invitation` is where the browser goes on that has opened it.
+    """
+    if not isinstance(request.user, User):
+        return redirect_to_login(request.get_full_path())
+    if request.method != "POST" and request.GET.get("session"):
+        return _open_invitation(request, request.user, request.GET["session"])
+    try:
+        invitation = get_invitation(
+            invitation_id=UUID(request.GET.get("invitation", "")),
+            user=request.user,
+            browser=request.COOKIES.get(_get_cookie_name(), ""),
+        )
+        if request.method == "POST":
+            return _go_on(request, invitation)
+    except ConnectLinkEndedError as error:
+        return _show_problem(request, error, status=410)
+    except (ConnectLinkError, ValueError) as error:
+        raise Http404(str(error)) from None
+    context = {"invitation": invitation, "cards": get_invited_cards(invitation)}
+    return render(request, "connections/invitation.html", context)
+
+
+@never_cache
 @require_GET
 def callback(request: HttpRequest) -> HttpResponse:
     """Where integrations send browsers back to (OAuth's redirect URI)."""
@@ -162,6 +195,49 @@ def client_metadata(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def _open_invitation(request: HttpRequest, user: User, token: str) -> HttpResponse:
+    """Spend the link, and go on without its token in the address. A link to one integration is served as ever."""
+    browser = _get_browser(request)
+    try:
+        invitation = open_invitation(token=token, user=user, browser=browser)
+    except ConnectLinkEndedError as error:
+        return _show_problem(request, error, status=410)
+    except ConnectLinkError:
+        return HttpResponseRedirect(reverse("connections:connect", args=[token[:200]]))
+    response = HttpResponseRedirect(f"{reverse('connections:hosted_connect')}?invitation={invitation.pk}")
+    return _remember_browser(response, browser)
+
+
+def _go_on(request: HttpRequest, invitation: ConnectInvitation) -> HttpResponse:
+    """Begin to connect one of the integrations, or be done."""
+    if not (chosen := request.POST.get("integration")):
+        finish_invitation(invitation)
+        return HttpResponseRedirect(invitation.return_url or reverse("connections:list"))
+    cards = {str(card.integration.pk): card for card in get_invited_cards(invitation) if card.is_personal}
+    if chosen not in cards:
+        raise Http404("the application doesn't need this integration")
+    link = begin_connect(
+        user=invitation.user,
+        integration=cards[chosen].integration,
+        application=invitation.application,
+        return_url=f"{reverse('connections:hosted_connect')}?invitation={invitation.pk}",
+    )
+    return HttpResponseRedirect(urlsplit(link.url).path)
+
+
+def _get_browser(request: HttpRequest) -> str:
+    """Return the secret that only this browser has, a new one where it has none."""
+    browser = request.COOKIES.get(_get_cookie_name(), "")
+    return browser if len(browser) == 43 else secrets.token_urlsafe(32)
+
+
+def _remember_browser(response: HttpResponseRedirect, browser: str) -> HttpResponse:
+    response.set_cookie(
+        _get_cookie_name(), browser, max_age=_BROWSER_SECONDS, httponly=True, samesite="Lax", secure=settings.IS_HTTPS
+    )
+    return response
+
+
 def _connect_with_key(request: HttpRequest, session: ConnectSession) -> HttpResponse:
     form = KeyForm(request.POST or None, integration=session.integration)
     if request.method == "POST" and form.is_valid():
@@ -182,19 +258,13 @@ def _connect_with_key(request: HttpRequest, session: ConnectSession) -> HttpResp
 
 def _start_sign_in(request: HttpRequest, session: ConnectSession) -> HttpResponse:
     """Leave for the integration. A cookie of this browser is what its answer must come back to."""
-    browser = request.COOKIES.get(_get_cookie_name(), "")
-    if len(browser) != 43:
-        browser = secrets.token_urlsafe(32)
+    browser = _get_browser(request)
     try:
         url = start_authorization(session=session, browser=browser)
     except ConnectionsError as error:
         return _show_problem(request, error, status=409)
     _begin(request, session)
-    response = HttpResponseRedirect(url)
-    response.set_cookie(
-        _get_cookie_name(), browser, max_age=_BROWSER_SECONDS, httponly=True, samesite="Lax", secure=settings.IS_HTTPS
-    )
-    return response
+    return _remember_browser(HttpResponseRedirect(url), browser)
 
 
 def _begin(request: HttpRequest, session: ConnectSession) -> None:
@@ -250,6 +320,7 @@ def _show_problem(request: HttpRequest, error: ConnectionsError, *, status: int)
     context = {
         "problem": say(error),
         "code": error.code,
+        "mender": _MENDERS[error.mender],
         "request_id": get_request_id(),
     }
     return render(request, "connections/problem.html", context, status=status)

@@ -20,6 +20,8 @@ import django
 django.setup()
 
 from gateway.config import Config, read_config  # noqa: E402
+from gateway.connect import PATH as CONNECT_PATH  # noqa: E402
+from gateway.connect import serve_connect_session  # noqa: E402
 from gateway.errors import (  # noqa: E402
     AuthenticationError,
     GatewayError,
@@ -104,11 +106,22 @@ async def _answer(exchange: Exchange, gateway: Gateway) -> None:
         _answer_metadata(exchange, gateway.config)
         return
     gateway.config.check_origin(exchange.headers.get("origin"), exchange.headers["host"])
+    if exchange.path == CONNECT_PATH:
+        await _answer_connect(exchange, gateway)
+        return
     slug = _get_slug(exchange.path)
     try:
         await serve(exchange, gateway, slug)
     except AuthenticationError as error:
         error.challenge = make_challenge(gateway.config, slug, error)
+        raise
+
+
+async def _answer_connect(exchange: Exchange, gateway: Gateway) -> None:
+    try:
+        await serve_connect_session(exchange, gateway)
+    except AuthenticationError as error:
+        error.challenge = make_challenge(gateway.config, None, error)
         raise
 
 

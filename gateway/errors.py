@@ -122,6 +122,20 @@ class NotAllowedMethodError(MalformedRequestError):
         return {"allow": self.allowed}
 
 
+class RateLimitedError(MalformedRequestError):
+    """Too much was asked for at once. `seconds` is when it may be asked for again."""
+
+    code = "kontext_rate_limited"
+    status = 429
+
+    def __init__(self, text: str, *, seconds: int) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+    def get_headers(self) -> dict[str, str]:
+        return {"retry-after": str(self.seconds)}
+
+
 class UnsupportedMediaTypeError(MalformedRequestError):
     code = "kontext_mcp_invalid_request"
     status = 415

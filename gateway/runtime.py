@@ -6,6 +6,7 @@ from gateway.approvals import Approvals
 from gateway.audit_log import AuditLog
 from gateway.authentication import Authenticator
 from gateway.credentials import Credentials
+from gateway.invitations import Invitations
 from gateway.limits import Limits
 from gateway.payloads import Payloads
 from gateway.snapshot import Snapshots
@@ -38,6 +39,7 @@ class Runtime:
         self.payloads = Payloads(self._sealing)
         self.audit_log = AuditLog()
         self.approvals = Approvals(self._approving)
+        self.invitations = Invitations(self._renewing)
         self.credentials = Credentials(ConnectionCopies(self._listener, self._reading), self._renewing)
 
     async def start(self) -> None:

@@ -86,6 +86,8 @@ NAVIGATION: list[dict[str, Any]] = [
             _link("Connections", "link", "connections.Connection"),
             _link("Receipts", "receipt_long", "connections.Revocation"),
             _link("Connecting now", "hourglass_top", "connections.ConnectSession"),
+            _link("Invitations", "mail", "connections.ConnectInvitation"),
+            _link("External sign-in", "verified_user", "connections.ExternalAuth"),
         ],
     },
     {

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
-from connections.models import Connection, ConnectSession, Revocation
+from connections.models import ConnectInvitation, Connection, ConnectSession, Revocation
 from connections.services.revoke import revoke_connection
 from orgs.admin_site import OrganizationModelAdmin, OrganizationTabularInline, object_action
 from orgs.http import make_actor
@@ -155,6 +155,35 @@ class ConnectSessionAdmin(OrganizationModelAdmin):
     def state_shown(self, obj: ConnectSession) -> SafeString:
         if obj.used_at is not None:
             return status_chip("ok", "Used")
+        return status_chip("expired") if obj.expires_at <= timezone.now() else status_chip("pending", "Waiting")
+
+
+@admin.register(ConnectInvitation)
+class ConnectInvitationAdmin(OrganizationModelAdmin):
+    """Links with which applications ask people to connect. Each works for its person alone, and is not kept."""
+
+    is_read_only: ClassVar[bool] = True
+    list_display = ("user", "application", "integration", "state_shown", "created_at", "expires_at")
+    list_filter = (("used_at", admin.EmptyFieldListFilter),)
+    list_select_related = ("user", "integration", "application")
+    search_fields = ("user__name", "user__email", "integration__name", "application__name")
+    fields = (
+        "organization",
+        "user",
+        "application",
+        "integration",
+        "state_shown",
+        "return_url",
+        "created_at",
+        "expires_at",
+        "opened_at",
+        "used_at",
+    )
+
+    @display(description="state")
+    def state_shown(self, obj: ConnectInvitation) -> SafeString:
+        if obj.used_at is not None:
+            return status_chip("ok", "Done")
         return status_chip("expired") if obj.expires_at <= timezone.now() else status_chip("pending", "Waiting")
 
 

@@ -8,7 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from connections.definitions import digest_definition
-from connections.models import Capability, Connection, Integration, OAuthClient
+from connections.models import Capability, Connection, ExternalAuth, Integration, OAuthClient
+from connections.models.partners import ALGORITHMS
 from orgs.api.serializers import (
     CamelSerializer,
     NamedSerializer,
@@ -205,6 +206,41 @@ class ConnectAnswer(CamelSerializer):
     session_id = serializers.UUIDField(allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True)
     connection = ConnectionSerializer(allow_null=True)
+
+
+class ExternalAuthSerializer(CamelSerializer):
+    """How a product's own sign-in is trusted."""
+
+    enabled = serializers.BooleanField(source="is_enabled")
+    issuer = serializers.CharField()
+    jwks_url = serializers.CharField()
+    audience = serializers.CharField()
+    allowed_algorithms = serializers.ListField(child=serializers.CharField())
+    required_claims = ObjectField()
+    allowed_return_urls = serializers.ListField(child=serializers.CharField())
+    max_token_age_seconds = serializers.IntegerField()
+    partner_api_key_configured = serializers.SerializerMethodField(method_name="has_key")
+
+    def has_key(self, row: ExternalAuth) -> bool:
+        return bool(row.partner_api_key_digest)
+
+
+class ExternalAuthInput(CamelSerializer):
+    """What PUT takes. A key that is left out stays as it is."""
+
+    enabled = serializers.BooleanField(source="is_enabled", required=False)
+    issuer = serializers.CharField(max_length=255)
+    jwks_url = serializers.CharField(max_length=500, help_text="Where the product's public keys are.")
+    audience = serializers.CharField(max_length=255)
+    allowed_algorithms = serializers.ListField(child=serializers.ChoiceField(choices=ALGORITHMS), required=False)
+    required_claims = ObjectField(required=False)
+    allowed_return_urls = serializers.ListField(
+        child=serializers.CharField(max_length=500), max_length=50, required=False
+    )
+    max_token_age_seconds = serializers.IntegerField(min_value=10, max_value=86400, required=False)
+    partner_api_key = serializers.CharField(
+        min_length=32, max_length=500, required=False, write_only=True, help_text="Random. Only its digest is kept."
+    )
 
 
 class AllowedIntegrations(CamelSerializer):

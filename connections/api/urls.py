@@ -1,6 +1,6 @@
 from django.urls import path
 
-from connections.api.views import application_integrations, capabilities, connections, integrations
+from connections.api.views import application_integrations, capabilities, connections, external_auth, integrations
 
 app_name = "management_connections"
 
@@ -14,6 +14,11 @@ urlpatterns = [
         f"{_ALLOWED}/<uuid:integration_id>",
         application_integrations.ApplicationIntegrationDetailView.as_view(),
         name="allowed-integration",
+    ),
+    path(
+        "applications/<uuid:application_id>/external-auth",
+        external_auth.ExternalAuthView.as_view(),
+        name="external-auth",
     ),
     path("integrations", integrations.IntegrationsView.as_view(), name="integrations"),
     path(_INTEGRATION, integrations.IntegrationDetailView.as_view(), name="integration"),

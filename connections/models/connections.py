@@ -145,6 +145,38 @@ class ConnectSession(models.Model):
         return f"{self.user} connects {self.integration}"
 
 
+class ConnectInvitation(models.Model):
+    """A short-lived link with which an application asks one person to connect what it needs.
+
+    The link is good once: the browser that opens it first is the one that goes on, and `browser_digest` remembers it.
+    Each integration is then connected with a ConnectSession of its own. Without `integration` it is about all that the
+    application may use. `return_url` was checked when the link was made.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="+")
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    token_digest = models.CharField(max_length=64, unique=True)
+    browser_digest = models.CharField(max_length=64, blank=True)
+    return_url = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    opened_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrganizationOwnedQuerySet["ConnectInvitation"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(token_digest=""), name="connections_connectinvitation_has_token")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.application} asks {self.user} to connect"
+
+
 class Revocation(models.Model):
     """The receipt for one credential that ended here: what the integration said when told to end it, too.
 

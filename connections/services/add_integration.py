@@ -18,6 +18,7 @@ from connections.services.events import record_integration_event
 from orgs.errors import say
 from orgs.models import Organization
 
+RESERVED = frozenset({"connect-session"})
 # Addresses that are no place for a request of ours: a database, or one that each account has of its own.
 _NOT_ASKED = re.compile(r"postgresql://[A-Za-z0-9.:-]+\Z|\{[a-z_]+\}\Z")
 
@@ -69,6 +70,8 @@ def add_integration(
 def check_integration(integration: Integration) -> None:
     """Raises ValidationError, keyed by field, for an integration that could never work or must not."""
     integration.full_clean()
+    if integration.slug in RESERVED:
+        raise ValidationError({"slug": "This name is an address of the gateway itself: choose another."})
     _check_url(integration)
     fields = [name for name, *_ in integration.key_fields] or ["token"]
     try:

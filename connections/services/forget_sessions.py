@@ -5,7 +5,7 @@ import datetime as dt
 from django.db import transaction
 from django.utils import timezone
 
-from connections.models import Connection, ConnectSession
+from connections.models import ConnectInvitation, Connection, ConnectSession
 from connections.sealing import open_held_credential
 from connections.services.revoke import revoke_at_integration
 from orgs.vault import VaultError
@@ -14,10 +14,14 @@ _KEPT = dt.timedelta(days=1)
 
 
 def forget_sessions() -> int:
-    """Delete connect sessions that are long over. A credential that nobody decided about is revoked first."""
+    """Delete connect sessions and invitations that are long over.
+
+    A credential that nobody decided about is revoked first.
+    """
     for session in ConnectSession.objects.filter(expires_at__lt=timezone.now()).exclude(held_credential=b""):
         reject_held(session)
     deleted, _ = ConnectSession.objects.filter(expires_at__lt=timezone.now() - _KEPT).delete()
+    ConnectInvitation.objects.filter(expires_at__lt=timezone.now() - _KEPT).delete()
     return deleted
 
 

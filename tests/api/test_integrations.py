@@ -11,9 +11,10 @@ from django.conf import settings
 
 from connections.definitions import digest_definition
 from connections.models import ApplicationIntegration, Capability, Connection, Integration, OAuthClient
+from orgs.models import Application
 from tests.api.conftest import READERS, Api, assert_error, find_events
 from tests.e2e.peers import GitHub
-from tests.factories import Cast, make_connection, make_integration
+from tests.factories import Cast, make_application, make_connection, make_integration
 
 pytestmark = pytest.mark.django_db
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -365,3 +366,33 @@ def test_other_organization_finds_nothing(cast: Cast, mallory: Api) -> None:
         assert_error(answer, 404, "kontext_not_found")
     assert mallory.get("/capabilities", integrationId=cast.github.pk).json["items"] == []
     assert "PR-Bot" not in mallory.get("/applications/access-graph").text
+
+
+def test_external_auth_is_set_and_its_key_never_shown(cast: Cast, carol: Api) -> None:
+    product = make_application(cast.acme, "Product", client_type=Application.CLIENT_CONFIDENTIAL)
+    address = f"/applications/{product.pk}/external-auth"
+    assert_error(carol.get(address), 404, "kontext_not_found")
+    given = {
+        "enabled": True,
+        "issuer": "https://login.product.test",
+        "jwksUrl": "https://login.product.test/keys",
+        "audience": "kontext",
+        "allowedReturnUrls": ["https://product.test/done"],
+        "partnerApiKey": SECRET,
+    }
+    answer = carol.put(address, given)
+    assert answer.status == 200, answer.text
+    shown = answer.json["externalAuth"]
+    assert (shown["enabled"], shown["partnerApiKeyConfigured"]) == (True, True)
+    assert (shown["allowedAlgorithms"], shown["maxTokenAgeSeconds"]) == (["ES256", "RS256"], 300)
+    assert SECRET not in answer.text + carol.get(address).text
+    (event,) = find_events("application.changed")
+    assert event.details["partner_key_changed"] is True
+    bad = carol.put(address, given | {"allowedAlgorithms": ["HS256"]})
+    assert bad.status == 400
+    assert_error(
+        carol.put(f"/applications/{cast.pr_bot.pk}/external-auth", given),
+        400,
+        "kontext_validation_error",
+        "applicationId",
+    )

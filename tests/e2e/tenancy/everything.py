@@ -38,6 +38,7 @@ EXTRAS: dict[str, Extras] = {
     "connections.Integration": {"status": "active", "slug": MARK, "url": f"https://{MARK}.test/mcp"},
     "connections.Connection": {"status": "active"},
     "connections.Capability": {"status": "active"},
+    "connections.ExternalAuth": {"max_token_age_seconds": 300, "allowed_algorithms": ["ES256"]},
     "policy.Approval": {"scope": "", "expires_at": timezone.now() + dt.timedelta(days=1)},
     "policy.RuleRequest": {"expires_at": timezone.now() + dt.timedelta(days=1)},
     "policy.Rule": {"layer": "org", "effect": "allow", "user": None, "group": None, "application": None},
