@@ -121,14 +121,17 @@ def post_json(
     return request("POST", url, headers=content, body=body, limits=limits, is_complete=is_complete)
 
 
-def dial(host: str, port: int, *, kind: socket.SocketKind, seconds: float) -> socket.socket:
+def dial(
+    host: str, port: int, *, kind: socket.SocketKind, seconds: float, private_networks: bool = False
+) -> socket.socket:
     """Return a socket to a host for a protocol other than HTTP, its address checked as any other's.
 
-    Its time-out is what is left of `seconds`. Raises DestinationRefusedError and DestinationUnreachableError.
+    Its time-out is what is left of `seconds`. `private_networks` is for a host that only the operator names, and opens
+    what KONTEXT_ALLOW_PRIVATE_NETWORKS does. Raises DestinationRefusedError and DestinationUnreachableError.
     """
     deadline = time.monotonic() + seconds
     try:
-        dialled = _dial(host, port, deadline, kind)
+        dialled = _dial(host, port, deadline, kind, private_networks=private_networks)
     except (OSError, ValueError) as error:
         reason = "did not answer in time" if isinstance(error, TimeoutError) else f"can't be reached: {_reason(error)}"
         raise DestinationUnreachableError(f"{host}:{port} {reason}") from None
@@ -247,10 +250,13 @@ def _read_bounded(
     return received
 
 
-def _dial(host: str, port: int, deadline: float, kind: socket.SocketKind) -> socket.socket:
+def _dial(
+    host: str, port: int, deadline: float, kind: socket.SocketKind, *, private_networks: bool = False
+) -> socket.socket:
     failure: Exception = DestinationUnreachableError(f"{host} has no address")
+    is_inside_allowed = private_networks or settings.ALLOW_PRIVATE_NETWORKS
     for family, _, protocol, address in _resolve(host, port, deadline, kind):
-        if not is_address_allowed(str(address[0]), private_networks=settings.ALLOW_PRIVATE_NETWORKS):
+        if not is_address_allowed(str(address[0]), private_networks=is_inside_allowed):
             # The address itself is left out: whoever typed the URL must not learn our network from the answer.
             failure = DestinationRefusedError(f"{host} leads to a private or reserved network, which is not allowed")
             continue

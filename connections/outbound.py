@@ -18,8 +18,10 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: bytes | Non
     return OutboundResponse(response.status, response.headers, response.body)
 
 
-def dial(host: str, port: int, *, kind: socket.SocketKind, seconds: float) -> socket.socket:
+def dial(
+    host: str, port: int, *, kind: socket.SocketKind, seconds: float, private_networks: bool = False
+) -> socket.socket:
     try:
-        return egress.dial(host, port, kind=kind, seconds=seconds)
+        return egress.dial(host, port, kind=kind, seconds=seconds, private_networks=private_networks)
     except EgressError as error:
         raise OutboundError(str(error)) from error

@@ -28,9 +28,14 @@ class Transport(Protocol):
 
 
 class Dialler(Protocol):
-    """Connects a socket, for what is not HTTP; its time-out is what is left of `seconds`. Raises OutboundError."""
+    """Connects a socket, for what is not HTTP; its time-out is what is left of `seconds`. Raises OutboundError.
 
-    def __call__(self, host: str, port: int, *, kind: socket.SocketKind, seconds: float) -> socket.socket: ...
+    `private_networks` is for a host that only the operator names: it may be inside, like a company's mail relay.
+    """
+
+    def __call__(
+        self, host: str, port: int, *, kind: socket.SocketKind, seconds: float, private_networks: bool = False
+    ) -> socket.socket: ...
 
 
 _transports: list[Transport] = []
@@ -47,7 +52,9 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: bytes | Non
     return _transports[0](method, url, headers=headers, body=body)
 
 
-def dial(host: str, port: int, *, kind: socket.SocketKind, seconds: float) -> socket.socket:
+def dial(
+    host: str, port: int, *, kind: socket.SocketKind, seconds: float, private_networks: bool = False
+) -> socket.socket:
     if not _diallers:
         raise OutboundError("there is no way to the outside: no floor above has registered one")
-    return _diallers[0](host, port, kind=kind, seconds=seconds)
+    return _diallers[0](host, port, kind=kind, seconds=seconds, private_networks=private_networks)
