@@ -120,6 +120,11 @@ VOCABULARY: dict[EventType, Meaning] = {
     EventType.SEARCH_SAVED: _entity("A search of the audit trail was saved", _CREATE),
     EventType.SEARCH_CHANGED: _entity("A saved search was changed", _UPDATE),
     EventType.SEARCH_DELETED: _entity("A saved search was deleted", _DELETE),
+    EventType.ALERT_RAISED: _entity("Something unusual was found in the audit trail", _CREATE),
+    EventType.ALERT_ACKNOWLEDGED: _entity("Somebody has looked into an alert", _UPDATE),
+    EventType.ALERT_SETTINGS_CHANGED: _entity("What an organization is alerted of was changed", _UPDATE),
+    EventType.NOTICE_PLACE_CHANGED: _entity("Where an organization is told of alerts was changed", _UPDATE),
+    EventType.NOTICE_FAILED: _entity("A notice did not arrive, and is not tried again", _UPDATE),
     EventType.ADMIN_CHANGED: _entity("Something was changed in the admin", _UPDATE),
     EventType.MANAGEMENT_REFUSED: _entity("An attempt to change something was refused", _UPDATE),
 }

@@ -20,7 +20,7 @@ from orgs.administration.activity import EVENT_READERS
 from orgs.explorer.asked import Asked, Trail, Window
 from orgs.explorer.reading import TooLongError, read_newest, within_time
 from orgs.explorer.tally import Reader, tally
-from orgs.models import Application, IdentityProvider, Organization
+from orgs.models import Alert, Application, IdentityProvider, Organization
 from orgs.ui.charts import BarChart, make_bar_chart
 from policy.models import Rule
 
@@ -66,6 +66,7 @@ def show_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         "checklist_of": organization,
         "steps": steps if not all(step.is_done for step in steps) else [],
         **(_read_trail(access) if sees_events else {"chart": None, "denials": None}),
+        "alerts": _list_open_alerts(access) if sees_events else None,
         "events_url": reverse("admin:audit_auditevent_changelist"),
     }
 
@@ -164,6 +165,10 @@ def _list_waiting_applications() -> QuerySet[Any]:
     return Application.objects.filter(status="pending", organization__isnull=False).select_related(
         "owner", "organization"
     )
+
+
+def _list_open_alerts(access: Access) -> QuerySet[Any]:
+    return narrow(Alert.objects.filter(state=Alert.State.OPEN), access, roles=EVENT_READERS)[:_LISTED]
 
 
 def _read_trail(access: Access) -> dict[str, Any]:

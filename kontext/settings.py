@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import environ
 
 from kontext.embedded.addresses import celery_broker_url, embedded_database_url, embedded_redis_url
-from kontext.environment import hosts_of, read_environment_file
+from kontext.environment import hosts_of, read_email_url, read_environment_file
 from kontext.unfold import UNFOLD as UNFOLD
 
 env = environ.Env()
@@ -64,6 +64,13 @@ EVENT_STREAM_OTLP_HEADERS = env("KONTEXT_EVENT_STREAM_OTLP_HEADERS", default="")
 # An S3-compatible service other than AWS, and its region; credentials are found as AWS's own tools find them.
 S3_ENDPOINT = env("KONTEXT_S3_ENDPOINT", default="")
 S3_REGION = env("KONTEXT_S3_REGION", default="")
+
+# How notices are sent by e-mail (orgs/notices); without it they are not, and say so. The mail server may be inside.
+EMAIL_BACKEND = "orgs.notices.mail.NoMailBackend"
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = env("KONTEXT_EMAIL_FROM", default=f"kontext@{urlsplit(PUBLIC_URL).hostname}")
+if EMAIL_URL := env("EMAIL_URL", default=""):
+    globals().update(read_email_url(EMAIL_URL))
 
 DATABASES = {"default": env.db_url_config(env("DATABASE_URL", default="") or embedded_database_url(DATA_DIR))}
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
@@ -272,6 +279,9 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     },
     "make-audit-partitions": {"task": "audit.make_partitions", "schedule": 6 * 3600.0},
     "count-audit-events": {"task": "audit.roll_up", "schedule": 5.0, "options": {"expires": 5.0}},
+    "watch-events": {"task": "orgs.watch_events", "schedule": 30.0, "options": {"expires": 30.0}},
+    "send-notices": {"task": "orgs.send_notices", "schedule": 10.0, "options": {"expires": 10.0}},
+    "forget-notices": {"task": "orgs.forget_notices", "schedule": 86400.0},
     "stream-events": {"task": "orgs.stream_events", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget-connect-sessions": {"task": "connections.forget_sessions", "schedule": 3600.0},
     "expire-approvals": {"task": "policy.expire_approvals", "schedule": 60.0, "options": {"expires": 60.0}},

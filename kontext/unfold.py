@@ -119,6 +119,16 @@ NAVIGATION: list[dict[str, Any]] = [
         ],
     },
     {
+        "title": "Alerts",
+        "separator": True,
+        "items": [
+            _link("Alerts", "notifications", "orgs.Alert"),
+            _link("What is told", "tune", "orgs.AlertSettings"),
+            _link("Where it is told", "campaign", "orgs.NoticePlace"),
+            _link("Deliveries", "outgoing_mail", "orgs.Delivery"),
+        ],
+    },
+    {
         "title": "Record",
         "separator": True,
         "items": [

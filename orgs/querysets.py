@@ -49,3 +49,14 @@ class SavedSearchQuerySet(OrganizationOwnedQuerySet[M]):
     def visible_to(self, user: Any) -> Self:
         """Return a person's own searches, and those that others share."""
         return self.filter(Q(owner=user) | Q(is_shared=True))
+
+
+class NoticePlaceQuerySet(OrganizationOwnedQuerySet[M]):
+    def told_of(self, kind: str) -> Self:
+        """Return the places in use that get notices of this kind."""
+        return self.filter(Q(kinds=[]) | Q(kinds__contains=[kind]), is_enabled=True)
+
+
+class DeliveryQuerySet(OrganizationOwnedQuerySet[M]):
+    def due(self) -> Self:
+        return self.filter(state="pending", due_at__lte=timezone.now())

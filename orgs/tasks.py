@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from uuid import UUID
 
 from celery import shared_task
 from django.core.management import call_command
@@ -13,14 +14,18 @@ from orgs.models import IssuedToken
 from orgs.oauth.registration import delete_unclaimed_applications
 from orgs.outlets.checkpoints import get_checkpoint_outlets
 from orgs.outlets.configured import get_outlets
+from orgs.services import send_notices
 from orgs.services.give_checkpoints import give_checkpoints
 from orgs.services.publish_checkpoints import deliver_checkpoints, publish_checkpoints
 from orgs.services.rotate_signing_keys import rotate_signing_keys
 from orgs.services.stream_events import stream_events
+from orgs.services.watch_events import forget_seen, watch_events
 
 # A little less than the schedule's own, so that no turn waits for the one before.
 STREAM_SECONDS = 4.0
 CHECKPOINT_SECONDS = 20.0
+NOTICE_SECONDS = 9.0
+WATCH_SECONDS = 25.0
 
 
 @shared_task(name="orgs.rotate_signing_keys", ignore_result=True)
@@ -71,3 +76,26 @@ def stream_to(name: str) -> None:
     outlet = get_outlets().get(name)
     if outlet is not None:
         stream_events(outlet, seconds=STREAM_SECONDS)
+
+
+@shared_task(name="orgs.send_notices", ignore_result=True)
+def send_due_notices() -> None:
+    """Give each a task of its own: a place that hangs keeps no other waiting."""
+    for delivery_id in send_notices.find_due():
+        send_one_notice.apply_async((str(delivery_id),), expires=NOTICE_SECONDS)
+
+
+@shared_task(name="orgs.send_notice", ignore_result=True)
+def send_one_notice(delivery_id: str) -> None:
+    send_notices.send_notice(delivery_id=UUID(delivery_id))
+
+
+@shared_task(name="orgs.watch_events", ignore_result=True)
+def watch() -> None:
+    watch_events(seconds=WATCH_SECONDS)
+
+
+@shared_task(name="orgs.forget_notices", ignore_result=True)
+def forget_notices() -> None:
+    send_notices.forget_notices()
+    forget_seen()

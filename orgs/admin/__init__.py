@@ -27,10 +27,12 @@ for model in (
         admin.site.unregister(model)
 
 from orgs.admin import (  # noqa: E402
+    alerts,
     applications,
     audit_events,
     groups,
     identity_providers,
+    notices,
     organizations,
     people,
     saved_searches,
@@ -39,10 +41,12 @@ from orgs.admin import (  # noqa: E402
 )
 
 __all__ = [
+    "alerts",
     "applications",
     "audit_events",
     "groups",
     "identity_providers",
+    "notices",
     "organizations",
     "people",
     "saved_searches",

@@ -108,15 +108,19 @@ def form_action(
 
 
 def show_secret_once(
-    admin: Any, request: HttpRequest, row: Any, *, title: str, facts: list[tuple[str, str]]
+    admin: Any, request: HttpRequest, row: Any, *, title: str, facts: list[tuple[str, str]], note: str = ""
 ) -> HttpResponse:
-    """Answer with a page that shows what can't be shown again: it is in this answer and nowhere else."""
+    """Answer with a page that shows what can't be shown again: it is in this answer and nowhere else.
+
+    `note` says how it is kept, where that isn't as a hash.
+    """
     context = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
         "original": row,
         "title": title,
         "facts": facts,
+        "note": note,
         "back_url": get_change_url(admin, row),
     }
     response = TemplateResponse(request, "admin/kontext/secret.html", context)

@@ -13,7 +13,7 @@ from orgs.models import Membership
 
 EVENT_READERS = WRITERS | {Membership.Role.AUDITOR}
 _COLUMNS = ("user_id", "application_id", "integration_id", "connection_id", "call")
-_NAMED_IN_DETAILS = ("object_id", "delegation", "rule", "group", "user", "of_user")
+_NAMED_IN_DETAILS = ("object_id", "delegation", "rule", "group", "user", "of_user", "alert", "place")
 _SHOWN = 8
 # An object page is opened often: it must not search a log of millions for an object that hardly ever acts.
 _SEARCHED = 5_000

@@ -7,7 +7,7 @@ from django.db import transaction
 from audit.services.record import Actor, record_event
 from audit.types import EventType
 from orgs.http import make_actor
-from orgs.models import Membership, Organization, User
+from orgs.models import AlertSettings, Membership, Organization, User
 
 
 def create_organization(
@@ -23,6 +23,7 @@ def create_organization(
     organization.full_clean()
     with transaction.atomic():
         organization.save()
+        AlertSettings.objects.create(organization=organization)
         if owner is not None:
             Membership.objects.create(organization=organization, user=owner, role=Membership.Role.OWNER)
             User.objects.filter(pk=owner.pk).update(is_staff=True)

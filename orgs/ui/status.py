@@ -39,6 +39,12 @@ _STATUSES = {
     "withdrawn": Status("silent", "Withdrawn"),
     "accepted": Status("allow", "Accepted"),
     "declined": Status("deny", "Declined"),
+    # deliveries of notices, and alerts
+    "on_its_way": Status("ask", "On its way"),
+    "delivered": Status("allow", "Delivered"),
+    "failed": Status("deny", "Given up"),
+    "open": Status("ask", "Open"),
+    "acknowledged": Status("silent", "Acknowledged"),
     # effects of rules and decisions
     "allow": Status("allow", "Allow"),
     "ask": Status("ask", "Ask"),

@@ -34,6 +34,8 @@ EXTRAS: dict[str, Extras] = {
     "orgs.Application": {"status": "active", "client_type": "public", "redirect_uris": "http://127.0.0.1/callback"},
     "orgs.Delegation": {"revoked_at": None, "expires_at": None},
     "orgs.SavedSearch": {"is_shared": True},
+    "orgs.AlertSettings": {"zone": "UTC"},
+    "orgs.Delivery": {"due_at": timezone.now()},
     "orgs.IdentityProvider": {"issuer": f"https://{MARK}.test", "email_domains": [f"{MARK}.test"]},
     "connections.Integration": {"status": "active", "slug": MARK, "url": f"https://{MARK}.test/mcp"},
     "connections.Connection": {"status": "active"},
