@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from audit.models import AuditEvent
 from kontext.environment import read_email_url
 from orgs import tasks
 from orgs.models import Delivery, Notice, NoticePlace
+from orgs.notices.signing import make_secret
 from orgs.services import send_notices
 from orgs.services.give_notice import give_notice
 from orgs.services.send_notices import find_due, forget_notices, send_notice
@@ -28,6 +30,7 @@ from orgs.services.set_notice_place import (
     set_notice_place,
     try_notice_place,
 )
+from tests.e2e.processes import ROOT
 from tests.factories import Cast
 from tests.orgs.notices.places import MailServer, Receiver
 
@@ -65,6 +68,22 @@ def test_send_webhook_is_verified_by_a_third_party(cast: Cast, receiver: Receive
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         receiver.verify("whsec_" + "A" * 43 + "=")
     assert send_due() == []
+
+
+def test_example_of_the_documentation_verifies_what_was_sent_and_nothing_else(cast: Cast, receiver: Receiver) -> None:
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "alerts.md").read_text(), re.DOTALL)
+    assert example is not None
+    names: dict[str, Any] = {}
+    exec(example[1], names)
+    secret = add(cast, receiver.url).secret
+    tell(cast)
+    send_due()
+    headers, body = receiver.requests[0]
+    names["verify"](secret, headers, body)
+    late = {**headers, "webhook-timestamp": str(int(headers["webhook-timestamp"]) - 301)}
+    for changed in ((secret, headers, body + b" "), (make_secret(), headers, body), (secret, late, body)):
+        with pytest.raises(ValueError, match=r"signed|old"):
+            names["verify"](*changed)
 
 
 def test_send_to_failing_webhook_tries_again_with_the_same_id_and_body(cast: Cast, receiver: Receiver) -> None:
