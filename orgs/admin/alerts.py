@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
@@ -19,6 +20,7 @@ from unfold.widgets import (
     UnfoldAdminTimeWidget,
 )
 
+from audit.types import EventType
 from orgs.admin_site import OrganizationForm, OrganizationModelAdmin, get_access, link_to, object_action
 from orgs.administration.activity import EVENT_READERS
 from orgs.alerts.words import get_explorer_path
@@ -139,7 +141,10 @@ class AlertSettingsForm(OrganizationForm):
             "repeat_hours": "Of many denials and of calls outside of hours. What is new is told once: whatever else of "
             "its kind an application does within an hour is added to the same alert.",
         }
-        widgets: ClassVar[dict[str, Any]] = {"opens": UnfoldAdminTimeWidget(), "closes": UnfoldAdminTimeWidget()}
+        widgets: ClassVar[dict[str, Any]] = {
+            "opens": UnfoldAdminTimeWidget(format="%H:%M"),
+            "closes": UnfoldAdminTimeWidget(format="%H:%M"),
+        }
 
 
 @admin.register(AlertSettings)
@@ -197,6 +202,13 @@ class AlertSettingsAdmin(OrganizationModelAdmin):
     def perform_save(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> Any:
         given = {name: form.cleaned_data[name] for name in FIELDS}
         return set_alert_settings(organization=obj.organization, actor=make_actor(user=request.user), **given)
+
+    def get_event_condition(self, row: AlertSettings) -> Q:
+        return Q(type=EventType.ALERT_SETTINGS_CHANGED)
+
+    def get_events_url(self, row: AlertSettings) -> str:
+        asked = f"organization={row.pk}&type={EventType.ALERT_SETTINGS_CHANGED}&period=all"
+        return f"{reverse('admin:audit_auditevent_changelist')}?{asked}"
 
     @display(description="organization", ordering="organization__name")
     def organization_shown(self, obj: AlertSettings) -> str:

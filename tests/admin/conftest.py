@@ -15,7 +15,7 @@ def sign_in(user: User) -> Client:
     return browser
 
 
-def submit(browser: Client, address: str, **changes: Any) -> Any:
+def submit(browser: Client, address: str, /, **changes: Any) -> Any:
     """Open a page with a form, change some of its fields, and send it with all the others as they stand."""
     context = browser.get(address).context
     shown = [context["adminform"].form, *(inline.formset for inline in context["inline_admin_formsets"])]

@@ -13,7 +13,9 @@ from audit.services.seal import seal_events
 from audit.types import EventType
 from orgs.models import Application
 from orgs.services.checkpoint_keys import sign_checkpoint
+from orgs.services.set_alert_settings import set_alert_settings
 from policy.models import Rule
+from tests.admin.test_alerts import raise_alert
 from tests.factories import Cast, make_cast, make_connection, make_rule
 from tests.portal.conftest import chromium, open_browser
 
@@ -37,6 +39,8 @@ def test_pages_fit_and_complain_about_nothing(
     event = record_event(type=EventType.SIGNED_IN, organization_id=cast.acme.pk, details={"provider": "Acme"})
     seal_events(sign=sign_checkpoint)
     tree = Tree.objects.get(organization_id=cast.acme.pk)
+    alert = raise_alert(cast)
+    set_alert_settings(organization=cast.acme)
     page = open_browser(cast.carol, width=width, color_scheme=theme)
     for address in (
         "/admin/",
@@ -55,6 +59,10 @@ def test_pages_fit_and_complain_about_nothing(
         f"/admin/audit/auditevent/{event.pk}/change/",
         "/admin/audit/tree/",
         f"/admin/audit/tree/{tree.pk}/change/",
+        "/admin/orgs/alert/",
+        f"/admin/orgs/alert/{alert.pk}/change/",
+        "/admin/orgs/alertsettings/",
+        "/admin/orgs/noticeplace/add/",
     ):
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{address} runs over the edge"
