@@ -12,12 +12,15 @@ class ConnectionsConfig(AppConfig):
         from connections.off_boarding import end_connections
         from connections.outbound import dial, send
         from connections.resources import find_gateway_resource
+        from connections.services.tell_of_connection import KINDS
+        from orgs.notices.kinds import register_kinds
         from orgs.oauth.consent import register_abilities_provider
         from orgs.oauth.resources import register_resource_finder
         from orgs.outbound import register_transport
         from orgs.signals import application_claimed, membership_suspended
 
         register_refusals()
+        register_kinds(*KINDS)
         register_transport(send, dial)
         register_resource_finder(find_gateway_resource)
         register_abilities_provider(get_abilities)

@@ -22,6 +22,7 @@ from connections.services.discover_capabilities import discover_capabilities
 from connections.services.forget_sessions import forget_sessions
 from connections.services.recover_refreshes import recover_refreshes
 from connections.services.refresh import get_credential
+from connections.services.tell_of_connection import tell_of_expiring
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,11 @@ def discover_pending() -> None:
 @shared_task(name="connections.forget_sessions", ignore_result=True)
 def forget_connect_sessions() -> None:
     forget_sessions()
+
+
+@shared_task(name="connections.tell_of_expiring", ignore_result=True)
+def tell_expiring() -> None:
+    tell_of_expiring()
 
 
 def _renew(connection_id: UUID, end: float) -> None:

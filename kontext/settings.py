@@ -283,6 +283,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "send-notices": {"task": "orgs.send_notices", "schedule": 10.0, "options": {"expires": 10.0}},
     "forget-notices": {"task": "orgs.forget_notices", "schedule": 86400.0},
     "stream-events": {"task": "orgs.stream_events", "schedule": 5.0, "options": {"expires": 5.0}},
+    "tell-of-expiring-connections": {"task": "connections.tell_of_expiring", "schedule": 3600.0},
     "forget-connect-sessions": {"task": "connections.forget_sessions", "schedule": 3600.0},
     "expire-approvals": {"task": "policy.expire_approvals", "schedule": 60.0, "options": {"expires": 60.0}},
     "forget-settled": {"task": "policy.forget_settled", "schedule": 86400.0},

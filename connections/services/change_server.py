@@ -12,6 +12,7 @@ from connections.models import Connection, Credential, Integration, OAuthClient
 from connections.sealing import open_credential
 from connections.services.events import record_connection_event
 from connections.services.revoke import revoke_at_integration
+from connections.services.tell_of_connection import tell_of_change
 from orgs.locks import lock_version
 from orgs.vault import VaultError
 
@@ -57,6 +58,7 @@ def _end(connection: Connection, former: OAuthClient, actor: Actor | None) -> No
     except VaultError:
         connection.revocation = Connection.Revocation.FAILED
     credential.delete()
+    status = connection.status
     connection.status, connection.error = Connection.Status.REAUTHORIZATION_REQUIRED, reason
     connection.generation += 1
     connection.expires_at = connection.refresh_owner = connection.refresh_deadline = None
@@ -70,3 +72,4 @@ def _end(connection: Connection, former: OAuthClient, actor: Actor | None) -> No
         status=connection.status,
         former_issuer=former.issuer,
     )
+    tell_of_change(connection, status)

@@ -32,6 +32,7 @@ from connections.sealing import Document, open_client, open_credential
 from connections.services.events import record_connection_event
 from connections.services.revoke import revoke_at_integration
 from connections.services.store_credential import describe_tokens, store_credential
+from connections.services.tell_of_connection import tell_of_change
 from orgs.locks import lock_version
 from orgs.vault import Key, VaultError, get_sealing_key
 
@@ -164,6 +165,7 @@ def release_fence(fence: Fence, *, status: str | None, error: TokenRequestError)
         # Failures that change nothing are told once, not with every attempt.
         if row.status != former or row.refresh_failures == 1:
             _record_failure(row, fence, error, former)
+            tell_of_change(row, former)
 
 
 def require_reauthorization(connection: Connection, *, cause: str) -> None:
@@ -173,10 +175,12 @@ def require_reauthorization(connection: Connection, *, cause: str) -> None:
         row = _lock(connection.pk)
         if row is None or row.generation != connection.generation or row.status != connection.status:
             return
+        former = row.status
         row.status, row.error = Connection.Status.REAUTHORIZATION_REQUIRED, cause[:255]
         row.refresh_owner = row.refresh_deadline = row.refresh_retry_at = None
         row.save()
         record_connection_event(EventType.CONNECTION_FAILED, row, outcome="error_auth", cause=cause, status=row.status)
+        tell_of_change(row, former)
 
 
 def _lock(connection_id: UUID) -> Connection | None:
@@ -247,6 +251,7 @@ def _store(row: Connection, entry: Entry) -> None:
     record_connection_event(
         EventType.CONNECTION_REFRESHED, row, generation=row.generation, former=former, failures_before=failures
     )
+    tell_of_change(row, former)
 
 
 def _get_back_off(failures: int) -> dt.timedelta:

@@ -18,6 +18,7 @@ from connections.oauth.clients import Client
 from connections.oauth.tokens import Tokens
 from connections.sealing import Document, seal_credential
 from connections.services.events import record_connection_event
+from connections.services.tell_of_connection import tell_of_change
 from orgs.locks import hold_still, lock_version
 from orgs.models import Membership, User
 
@@ -54,6 +55,7 @@ def activate_connection(
         connection.revocation, connection.revoked_at = Connection.Revocation.NONE, None
         store_credential(connection, new.document, expires_at=new.expires_at)
         record_connection_event(EventType.CONNECTION_ACTIVATED, connection, actor=actor, former=former, **details)
+        tell_of_change(connection, former)
         if integration.auth_mode != Integration.AuthMode.NONE:
             transaction.on_commit(lambda: _nudge(integration))
     return connection
