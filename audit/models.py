@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -359,7 +360,10 @@ class HourlyCount(models.Model):
 
 
 class CapabilityHour(HourlyCount):
-    """The events of an hour by capability, and of its integration where none was named."""
+    """The events of an hour by capability, and of its integration where none was named.
+
+    Rows come in the order of time: a few bytes for a thousand of them find the hours of all organizations.
+    """
 
     integration = models.CharField(max_length=64, blank=True, default="")
     capability = models.CharField(max_length=255, blank=True, default="")
@@ -372,6 +376,7 @@ class CapabilityHour(HourlyCount):
                 name="audit_capabilityhour_once",
             )
         ]
+        indexes = [BrinIndex("hour", name="audit_capabilityhour_by_hour", autosummarize=True)]
 
     def __str__(self) -> str:
         return f"{self.events} of {self.integration}:{self.capability} at {self.hour}"
@@ -391,6 +396,7 @@ class ApplicationHour(HourlyCount):
                 name="audit_applicationhour_once",
             )
         ]
+        indexes = [BrinIndex("hour", name="audit_applicationhour_by_hour", autosummarize=True)]
 
     def __str__(self) -> str:
         return f"{self.events} of {self.application_name} at {self.hour}"

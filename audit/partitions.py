@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
+from audit.keys import make_key
 from audit.models import AuditEvent
 
 TABLE = "audit_auditevent"
@@ -42,16 +43,6 @@ class Partition:
 
     def includes(self, key: UUID) -> bool:
         return self.lower <= key < self.upper
-
-
-def make_key(moment: dt.datetime) -> UUID:
-    """Return the lowest UUIDv7 of a moment."""
-    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
-
-
-def read_moment(key: UUID) -> dt.datetime:
-    """Return when a UUIDv7 was made."""
-    return dt.datetime.fromtimestamp((key.int >> 80) / 1000, dt.UTC)
 
 
 def begin_month(moment: dt.datetime) -> dt.datetime:

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
+from audit.keys import make_key, shift
 from audit.types import EventType
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ _CALLS = (EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED)
 _RESULTS_OF_CALLS = Q(type__in=_CALLS) & ~Q(phase="requested")
 # A call's identifier, which names its partition, is made before those of its events, by so much at most.
 LONGEST_CALL = dt.timedelta(days=1)
+# Who says when something occurred, and who makes the key, may have clocks that differ by so much.
+CLOCKS_DIFFER = dt.timedelta(hours=1)
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
@@ -37,13 +40,18 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         """Return the events from a moment on, found by their keys, which begin with the time and are indexed."""
         return self.filter(occurred_at__gte=moment).keyed(moment)
 
+    def within(self, start: dt.datetime, end: dt.datetime) -> AuditEventQuerySet:
+        """Return what occurred from `start` until before `end`. Keys are in order of time: an index finds both ends."""
+        occurred = self.filter(occurred_at__gte=start, occurred_at__lt=end)
+        return occurred.keyed(shift(start, -CLOCKS_DIFFER), shift(end, CLOCKS_DIFFER))
+
     def keyed(self, start: dt.datetime, end: dt.datetime | None = None) -> AuditEventQuerySet:
         """Return the events whose keys were made in this time, whatever they say of when they occurred.
 
         Only the months that their calls can be in are read: no call takes longer than LONGEST_CALL.
         """
-        found = self.filter(pk__gte=_make_key(start), call__gte=_make_key(start - LONGEST_CALL))
-        return found.filter(pk__lt=_make_key(end), call__lt=_make_key(end)) if end is not None else found
+        found = self.filter(pk__gte=make_key(start), call__gte=make_key(shift(start, -LONGEST_CALL)))
+        return found.filter(pk__lt=make_key(end), call__lt=make_key(end)) if end is not None else found
 
     def calls(self) -> AuditEventQuerySet:
         """Return one event for each use of an integration: the one that opened it, or that denied it."""
@@ -87,10 +95,6 @@ class HourlyCountQuerySet(models.QuerySet["HourlyCount"]):
     def results_of_calls(self) -> HourlyCountQuerySet:
         """Return the counts of the events with which calls ended."""
         return self.filter(_RESULTS_OF_CALLS)
-
-
-def _make_key(moment: dt.datetime) -> UUID:
-    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 class TreeQuerySet(models.QuerySet["Tree"]):

@@ -312,10 +312,10 @@ def _measure_api(repeat: int, organization: UUID) -> list[str]:
 
     from audit.models import AuditEvent
     from orgs.api.pagination import read_page
-    from orgs.api.traces import complete, get_beginnings, within
+    from orgs.api.traces import complete, get_beginnings
 
     now = timezone.now()
-    known = within(AuditEvent.objects.for_organization(organization), now - dt.timedelta(days=30), now)
+    known = AuditEvent.objects.for_organization(organization).within(now - dt.timedelta(days=30), now)
     last = known.exclude(phase="").order_by("-id")[0]
 
     def read(rows: Any) -> list[Any]:

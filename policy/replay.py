@@ -20,7 +20,9 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from audit.keys import make_key, shift
 from audit.models import AuditEvent
+from audit.querysets import LONGEST_CALL
 from audit.types import EventType
 from connections.models import Capability
 from orgs.models import GroupMembership, Organization
@@ -42,7 +44,9 @@ _COLUMNS = (
     "jsonb_hash_extended(decision, 0), extract(epoch from occurred_at)::float8, coalesce(host(source_address), ''), "
     "user_name, application_name, integration, id::text"
 )
-_CALLS = "organization_id = %s AND type = ANY(%s) AND phase <> 'completed' AND id >= %s AND occurred_at >= %s"
+_CALLS = (
+    "organization_id = %s AND type = ANY(%s) AND phase <> 'completed' AND id >= %s AND occurred_at >= %s AND call >= %s"
+)
 
 
 class Shape(NamedTuple):
@@ -201,10 +205,10 @@ class _Reader:
 
     def read(self, since: dt.datetime, at_most: int | None) -> Iterator[tuple[int, int]]:
         """Yield after each batch how many of how many calls were read."""
-        # Keys begin with the time, and are indexed: everything before them isn't touched.
-        first = UUID(int=max(0, int(since.timestamp() * 1000)) << 80)
+        # Keys begin with the time, and are indexed: everything before them isn't touched. Calls name the months.
+        first, first_call = make_key(since), make_key(shift(since, -LONGEST_CALL))
         types = [EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED]
-        parameters: list[Any] = [self._organization.pk, types, first, since]
+        parameters: list[Any] = [self._organization.pk, types, first, since, first_call]
         with transaction.atomic():
             total = self._count(parameters)
             latest = f"ORDER BY id DESC LIMIT {at_most:d}" if at_most is not None and at_most < total else ""

@@ -15,9 +15,10 @@ from uuid import UUID
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from audit.keys import make_key, read_moment
 from audit.models import OutletPosition, RetentionStatement, Tree
 from audit.notes import NoteError, VerifierKey, parse_checkpoint
-from audit.partitions import FIRST, Partition, add_months, begin_month, make_key, read_moment, read_partitions
+from audit.partitions import FIRST, Partition, add_months, begin_month, read_partitions
 from audit.proofs import get_newest_checkpoint
 from audit.services.record import Actor, record_event
 from audit.services.roll_up import forget_partition

@@ -16,8 +16,8 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from audit.keys import make_key, read_moment
 from audit.models import ApplicationHour, CapabilityHour, Leaf, RollupPosition, Tree
-from audit.partitions import make_key, read_moment
 from audit.querysets import LONGEST_CALL
 
 MOST_EVENTS = 10_000

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from uuid import UUID
 
+from audit.keys import make_key, read_moment
 from audit.models import AuditEvent, Leaf, Outcome, Phase, Tree
-from audit.partitions import read_moment
+from audit.querysets import CLOCKS_DIFFER
 from audit.types import EventType
-from orgs.ids import uuid7_floor
 
 _CALLS = (EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED)
 _BEGINNINGS = (Phase.REQUESTED, Phase.DENIED)
@@ -72,7 +72,7 @@ def read_calls(tree: Tree, start: int, end: int) -> list[SeenCall]:
     if not keys:
         return []
     # The log is partitioned by when calls began: without a bound every month would be looked into.
-    began = uuid7_floor(read_moment(min(keys)))
+    began = make_key(read_moment(min(keys)) - CLOCKS_DIFFER)
     events = AuditEvent.objects.filter(
         pk__in=keys, call__gte=began, type__in=_CALLS, phase__in=_BEGINNINGS, application_id__isnull=False
     )

@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from audit.models import AuditEvent, Phase
 from audit.querysets import AuditEventQuerySet
-from orgs.ids import uuid7_ceiling, uuid7_floor
 
 PERIODS = {"1d": dt.timedelta(days=1), "7d": dt.timedelta(days=7), "30d": dt.timedelta(days=30)}
 _MOST_NAMED = 10
@@ -69,7 +68,7 @@ def measure(events: AuditEventQuerySet, period: str) -> dict[str, Any]:
     """Count the calls of the last `period` (a key of PERIODS), as StatsSerializer shows them."""
     end = timezone.now()
     start = end - PERIODS[period]
-    rows = within(events, start, end).exclude(phase=Phase.NONE)
+    rows = events.within(start, end).exclude(phase=Phase.NONE)
     truncate = TruncHour if period == "1d" else TruncDay
     buckets = rows.annotate(start=truncate("occurred_at", tzinfo=dt.UTC)).values("start")
     return {
@@ -81,12 +80,6 @@ def measure(events: AuditEventQuerySet, period: str) -> dict[str, Any]:
         "applications": _name(rows, "application_id", ("application_name",)),
         "capabilities": _name(rows, "integration_id", ("integration", "capability")),
     }
-
-
-def within(events: AuditEventQuerySet, start: dt.datetime, end: dt.datetime) -> AuditEventQuerySet:
-    """Return what occurred from `start` until before `end`. Keys are in order of time: an index finds both ends."""
-    keys = {"pk__gte": uuid7_floor(start), "pk__lt": uuid7_ceiling(end)}
-    return events.filter(occurred_at__gte=start, occurred_at__lt=end, **keys)
 
 
 def _counts() -> dict[str, Any]:

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from audit.keys import read_moment, shift
 from audit.models import AuditEvent, HourlyCount
-from audit.partitions import read_moment
-from audit.querysets import AuditEventQuerySet, HourlyCountQuerySet
+from audit.querysets import CLOCKS_DIFFER, AuditEventQuerySet, HourlyCountQuerySet
 from audit.services.roll_up import find_live_since
 
-HOUR = CLOCKS_DIFFER = dt.timedelta(hours=1)
+HOUR = dt.timedelta(hours=1)
 # What keys tell the time by.
 _MOMENT = dt.timedelta(milliseconds=1)
 
@@ -28,9 +28,7 @@ class Window:
     end: dt.datetime
 
     def narrow(self, events: AuditEventQuerySet) -> AuditEventQuerySet:
-        """Keys are in order of time, though clocks may differ by an hour: an index finds both ends."""
-        happened = events.filter(occurred_at__gte=self.start, occurred_at__lt=self.end)
-        return happened.keyed(self.start - CLOCKS_DIFFER, self.end + CLOCKS_DIFFER)
+        return events.within(self.start, self.end)
 
     def narrow_hours(self, counts: QuerySet[Any]) -> QuerySet[Any]:
         return counts.filter(hour__gte=self.start, hour__lt=self.end)
@@ -79,7 +77,7 @@ class Asked:
 
     def find_runs(self, window: Window, *, after: UUID | None = None, before: UUID | None = None) -> list[Window]:
         """Return the stretches of this time, by keys, that may have some of these, the oldest first."""
-        start, end = window.start - CLOCKS_DIFFER, window.end + CLOCKS_DIFFER
+        start, end = shift(window.start, -CLOCKS_DIFFER), shift(window.end, CLOCKS_DIFFER)
         start = max(start, read_moment(after)) if after is not None else start
         end = min(end, read_moment(before) + _MOMENT) if before is not None else end
         if start >= end:
@@ -118,4 +116,4 @@ def _round_down(moment: dt.datetime) -> dt.datetime:
 
 def _round_up(moment: dt.datetime) -> dt.datetime:
     down = _round_down(moment)
-    return down if down == moment else down + HOUR
+    return down if down == moment else shift(down, HOUR)

@@ -87,6 +87,8 @@ class InNetwork(Lookup):
 
 
 _MOMENT = dt.timedelta(seconds=1)
+# Between these, any time can be reckoned with. The log's keys can't be older.
+_YEARS = range(1971, 9000)
 Ends = tuple[dt.datetime, dt.datetime]
 # What hourly counts tell apart. Together with anything else they still tell in which hours to look.
 _ANYWHERE = {"organization", "type", "outcome", "show"}
@@ -167,6 +169,9 @@ class FilterForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         start, end = cleaned.get("start"), cleaned.get("end")
+        for name, moment in (("start", start), ("end", end)):
+            if moment and moment.year not in _YEARS:
+                self.add_error(name, f"Enter a time from {_YEARS.start} on, before {_YEARS.stop}.")
         if start and end and start >= end:
             self.add_error("end", "This is not after the beginning.")
         if cleaned.get("before") and cleaned.get("after"):

@@ -12,8 +12,8 @@ from uuid import UUID
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import QueryCanceled
 
+from audit.keys import make_key
 from audit.models import AuditEvent
-from audit.partitions import make_key
 from orgs.explorer.asked import HOUR, Asked, Window
 from orgs.explorer.walk import Walk
 

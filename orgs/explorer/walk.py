@@ -6,7 +6,8 @@ import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
 
-from orgs.explorer.asked import CLOCKS_DIFFER, Window
+from audit.querysets import CLOCKS_DIFFER
+from orgs.explorer.asked import Window
 
 SECONDS = 2.0
 # A time that ends now is followed by an hour's keys of clocks that are ahead: hardly any.

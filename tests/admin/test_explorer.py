@@ -198,6 +198,14 @@ def test_time_of_ones_own_is_from_until_before(cast: Cast, carol: Client) -> Non
     assert carol.get(HISTOGRAM, asked).context["histogram"].total == 2
 
 
+@pytest.mark.parametrize("page", [LIST, TIMELINE, HISTOGRAM])
+def test_page_about_any_time_answers(cast: Cast, carol: Client, page: str) -> None:
+    for asked in ({"start": "1971-01-01T00:00"}, {"end": "8999-12-31T23:59:59"}, {"end": "1971-01-01T00:00:00"}):
+        assert carol.get(page, {"account": "x", **asked}).status_code == 200
+    for asked in ({"start": "0001-01-01T00:00"}, {"end": "9999-12-31T23:59:59"}):
+        assert carol.get(page, asked).status_code == 400
+
+
 def test_pages_follow_one_another_both_ways_without_counting(cast: Cast, carol: Client) -> None:
     made = [make_call(cast.pr_bot, cast.alice, cast.create_issue, "denied") for _ in range(PAGE_SIZE * 2 + 5)]
     newest_first = [event.pk for event in reversed(made)]

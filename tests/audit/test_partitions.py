@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
+from audit.keys import make_key
 from audit.models import AuditEvent, Leaf, Tree
 from audit.partitions import (
     MONTHS_AHEAD,
@@ -23,7 +24,6 @@ from audit.partitions import (
     begin_month,
     count_ahead,
     has_caught,
-    make_key,
     make_partitions,
     read_partitions,
 )

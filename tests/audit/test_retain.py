@@ -19,10 +19,11 @@ from django.db import connection
 from django.db.utils import ProgrammingError
 
 from audit import verifier
+from audit.keys import make_key
 from audit.leaves import COLUMNS, VERSION
 from audit.models import AuditEvent, Leaf, Outlet, OutletPosition, Payload, PayloadKey, RetentionStatement, Tree
 from audit.notes import open_checkpoint, sign_note
-from audit.partitions import add_months, begin_month, make_key, make_partitions, read_partitions
+from audit.partitions import add_months, begin_month, make_partitions, read_partitions
 from audit.services.record import NOBODY, Call, record_event
 from audit.services.retain import RetentionError, drop_month, find_due
 from audit.services.seal import seal_events

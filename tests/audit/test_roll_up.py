@@ -13,8 +13,9 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from audit.keys import make_key
 from audit.models import ApplicationHour, AuditEvent, CapabilityHour, RollupPosition
-from audit.partitions import add_months, begin_month, make_key, make_partitions
+from audit.partitions import add_months, begin_month, make_partitions
 from audit.services import roll_up as rolling
 from audit.services.record import NOBODY, Actor, Call, Subject, record_event
 from audit.services.retain import drop_month, find_due

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.models import AuditEvent, Phase
-from audit.querysets import AuditEventQuerySet
+from audit.querysets import CLOCKS_DIFFER, AuditEventQuerySet
 from audit.types import EventType
 from orgs.api.access import EVERYONE, LOG_READERS, WRITERS
 from orgs.api.base import ManagementView, get_row
@@ -27,7 +27,6 @@ from orgs.api.shapes.events import (
     McpEventSerializer,
     PayloadSerializer,
 )
-from orgs.api.traces import within
 from orgs.services.show_payload import show_payload
 
 _COLUMNS = {
@@ -44,7 +43,6 @@ _COLUMNS = {
 }
 # What is asked for without `since`.
 DEFAULT_SPAN = dt.timedelta(days=30)
-_CLOCKS_DIFFER = dt.timedelta(hours=1)
 _OF_THE_GATEWAY = ~Q(phase=Phase.NONE) | Q(type__in=[EventType.CAPABILITY_INVOKED, EventType.CREDENTIAL_ISSUED])
 
 
@@ -66,8 +64,8 @@ class LogView(ManagementView):
             events = events.exclude(phase=Phase.NONE)
         if "call_id" in self.query and not {"since", "until"} & self.query.keys():
             return events  # at most three events, found by an index wherever they are
-        end = self.query.get("until") or timezone.now() + _CLOCKS_DIFFER
-        return within(events, self.query.get("since") or _get_default_start(end), end)
+        end = self.query.get("until") or timezone.now() + CLOCKS_DIFFER
+        return events.within(self.query.get("since") or _get_default_start(end), end)
 
 
 def _get_default_start(end: dt.datetime) -> dt.datetime:
