@@ -224,9 +224,10 @@ def test_pages_follow_one_another_both_ways_without_counting(cast: Cast, carol: 
 
 
 def test_histogram_counts_by_outcome_and_each_bar_leads_to_its_time(cast: Cast, carol: Client) -> None:
+    ago = timezone.now() - timezone.now().replace(minute=30, second=0, microsecond=0) + dt.timedelta(hours=1)
     for outcome in ("ok", "ok", "denied", "error_remote", "cancelled"):
-        make_call(cast.pr_bot, cast.alice, cast.create_issue, outcome)
-    make_call(cast.pr_bot, cast.alice, cast.create_issue, "denied", ago=dt.timedelta(hours=3))
+        make_call(cast.pr_bot, cast.alice, cast.create_issue, outcome, ago=ago)
+    make_call(cast.pr_bot, cast.alice, cast.create_issue, "denied", ago=ago + dt.timedelta(hours=3))
     histogram = carol.get(HISTOGRAM, {"integration": "github"}).context["histogram"]
     assert histogram.total == 6
     assert {name: number for _, name, number in histogram.totals} == {
